@@ -1,0 +1,369 @@
+"""The Ampersand API over HTTP.
+
+One `Client` method for each call. Each is bounded in time (connecting, each read, and the call as a whole with its
+retries) and in size, repeats only what is safe to repeat, and turns every failure into one of
+`pulumi_ampersand.errors`. Nothing here interprets
+connections: that is `pulumi_ampersand.model`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from http.client import responses
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+from pulumi_ampersand._version import __version__
+from pulumi_ampersand.errors import (
+    AmpersandError,
+    AnswerError,
+    ApiError,
+    DeadlineExceededError,
+    RateLimitedError,
+    SettingsError,
+    TransportError,
+    api_error_type,
+)
+from pulumi_ampersand.model import Connection, Observation, Project, read_connection, read_connections, read_projects
+from pulumi_ampersand.settings import Access, ApiKey
+from pulumi_ampersand.terminal import one_line
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_T = TypeVar("_T")
+
+_REPEATABLE_STATUS: Final = frozenset({408, 429, 500, 502, 503, 504})
+_PROBLEM_LIMIT: Final = 64 * 1024
+"""Bytes of an error answer that are looked at; a proxy's error page may be longer, and none of it is shown."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The bounds of one call.
+
+    Attributes:
+        connect: Seconds to wait for a connection.
+        read: Seconds to wait for each part of an answer.
+        total: Seconds for the whole call, retries and waiting included. Checked whenever bytes arrive and before each
+            repetition, so
+            that a silent server can overrun it by one ``read``.
+        attempts: How often a call is tried in all.
+        answer: The largest answer in bytes, after decompression.
+    """
+
+    connect: float = 10.0
+    read: float = 30.0
+    total: float = 120.0
+    attempts: int = 5
+    answer: int = 512 * 1024 * 1024
+
+
+class Client:
+    """A client for one API root and key. Safe to share between threads; close it, or use it in a ``with`` statement.
+
+    Args:
+        access: The API key and root.
+        limits: The bounds of each call.
+        transport: An httpx transport to use instead of the network.
+        sleep: Waits that many seconds before a repetition.
+        clock: A clock in seconds that never goes back.
+        now: The time of day, to which the API's "not before" times are compared.
+    """
+
+    def __init__(  # noqa: PLR0913 - clock, sleep and transport are the edges that tests take the place of
+        self,
+        access: Access,
+        *,
+        limits: Limits | None = None,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    ) -> None:
+        self._access = access
+        self._limits = limits or Limits()
+        self._sleep = sleep
+        self._clock = clock
+        self._now = now
+        self._http = httpx.Client(
+            auth=_KeyHeader(access.api_key),
+            timeout=httpx.Timeout(self._limits.read, connect=self._limits.connect),
+            transport=transport,
+            # A redirect could carry the key to another origin; the API has none.
+            follow_redirects=False,
+            headers={"Accept": "application/json", "User-Agent": f"pulumi-ampersand/{__version__}"},
+            # Building a TLS context takes as long as reading 10,000 connections, and plain http needs none.
+            verify=access.api_url.startswith("https:"),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the connections to the server."""
+        self._http.close()
+
+    def list_connections(
+        self,
+        project: str,
+        *,
+        provider: str | None = None,
+        group_ref: str | None = None,
+        consumer_ref: str | None = None,
+    ) -> list[tuple[Connection, Observation]]:
+        """All connections of a project that match every filter given, in the API's order.
+
+        Args:
+            project: The project's ID or name.
+            provider: Only connections to this provider, "salesforce" for example.
+            group_ref: Only connections of this group (the customer).
+            consumer_ref: Only connections of this consumer (the customer's user).
+
+        Raises:
+            AmpersandError: See `pulumi_ampersand.errors`.
+        """
+        doing = f'reading connections of project "{project}"'
+        params = {"provider": provider, "groupRef": group_ref, "consumerRef": consumer_ref}
+        body = self._call("GET", f"/v1/projects/{_segment(project, 'a project')}/connections", doing, params)
+        return self._read(read_connections, body, doing)
+
+    def get_connection(
+        self, project: str, connection_id: str, *, include_credentials: bool = False
+    ) -> tuple[Connection, Observation]:
+        """One connection.
+
+        Args:
+            project: The project's ID or name.
+            connection_id: The connection's ID.
+            include_credentials: Ask for both tokens, so that their times, the granted scopes and whether there is a
+                refresh token at all
+                become known. The tokens themselves are dropped while parsing.
+
+        Raises:
+            NotFoundError: There is no such project or connection.
+            AmpersandError: See `pulumi_ampersand.errors`.
+        """
+        doing = f'reading connection "{connection_id}" of project "{project}"'
+        params = {"includeRefreshToken": "true"} if include_credentials else {}
+        body = self._call("GET", _connection_path(project, connection_id), doing, params)
+        return self._read(lambda data: read_connection(data, refresh_token_told=include_credentials), body, doing)
+
+    def list_projects(self) -> list[Project]:
+        """The projects that the key can read.
+
+        Raises:
+            AmpersandError: See `pulumi_ampersand.errors`.
+        """
+        doing = "listing projects"
+        return self._read(read_projects, self._call("GET", "/v1/projects", doing), doing)
+
+    def reauthorization_url(self, project: str, connection_id: str) -> str:
+        """A link at which the customer authorises the connection again.
+
+        It is for that customer alone: treat it as
+        confidential.
+
+        Raises:
+            NotFoundError: There is no such project or connection.
+            AmpersandError: See `pulumi_ampersand.errors`.
+        """
+        doing = f'making a re-authorisation link for connection "{connection_id}" of project "{project}"'
+        body = self._call("PATCH", f"{_connection_path(project, connection_id)}:oauth-update", doing)
+        url = body.decode("utf-8", "replace").strip().strip('"')
+        if not url.startswith(("https://", "http://")) or url != one_line(url) or " " in url:
+            raise AnswerError(f"{doing}: the API's answer is no link")
+        return url
+
+    def _read(self, read: Callable[[bytes], _T], body: bytes, doing: str) -> _T:
+        try:
+            return read(body)
+        except AnswerError as error:
+            raise AnswerError(f"{doing}: {error}") from None
+
+    def _call(self, method: str, path: str, doing: str, params: Mapping[str, str | None] | None = None) -> bytes:
+        import tenacity  # noqa: PLC0415 - a quarter of this module's import time, needed at the first request only
+
+        doing = f"{doing} at {self._access.api_url}"
+        deadline = self._clock() + self._limits.total
+        url = self._access.api_url + path
+        query = {name: _encodable(value) for name, value in (params or {}).items() if value is not None}
+
+        backoff = tenacity.wait_exponential_jitter(initial=0.5, max=8.0, jitter=0.5)
+
+        def repeatable(error: BaseException) -> bool:
+            return isinstance(error, _AttemptError) and error.repeatable
+
+        def wait(state: tenacity.RetryCallState) -> float:
+            failure = state.outcome.exception() if state.outcome else None
+            return max(float(backoff(state)), failure.wait if isinstance(failure, _AttemptError) else 0.0)
+
+        def stop(state: tenacity.RetryCallState) -> bool:
+            too_late = self._clock() + state.upcoming_sleep > deadline
+            return state.attempt_number >= self._limits.attempts or too_late
+
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(repeatable),
+            wait=wait,
+            stop=stop,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        try:
+            return retrying(self._attempt, method, url, query, doing, deadline)
+        except _AttemptError as failure:
+            raise failure.error from failure.__cause__
+
+    def _attempt(self, method: str, url: str, query: dict[str, str], doing: str, deadline: float) -> bytes:
+        """One try. Everything that can fail leaves as an `_AttemptError`, which knows whether another try is safe."""
+        idempotent = method == "GET"
+        try:
+            with self._http.stream(method, url, params=query) as response:
+                if response.is_success:
+                    return self._body(response, doing, deadline)
+                error = self._refusal(response, doing, deadline)
+        except httpx.TimeoutException as exc:
+            safe = idempotent or isinstance(exc, httpx.ConnectTimeout)
+            what = f"connecting took more than {self._limits.connect:g} s"
+            if not isinstance(exc, httpx.ConnectTimeout):
+                what = f"the server sent nothing for {self._limits.read:g} s"
+            raise _AttemptError(TransportError(f"{doing}: {what}"), repeatable=safe) from exc
+        except httpx.InvalidURL:
+            raise _AttemptError(SettingsError(f"{doing}: ampersand:apiUrl (or AMP_API_URL) is no URL")) from None
+        except (httpx.TransportError, httpx.DecodingError) as exc:
+            safe = idempotent or isinstance(exc, httpx.ConnectError)
+            text = self._access.api_key.cut_from(one_line(str(exc), 200)) or type(exc).__name__
+            raise _AttemptError(
+                TransportError(f"{doing}: {text}; check the network, proxy and ampersand:apiUrl"), repeatable=safe
+            ) from exc
+        wait = 0.0
+        if error.retry_after is not None:
+            wait = max(0.0, (error.retry_after - self._now()).total_seconds())
+        repeat = error.retryable if error.retryable is not None else error.status in _REPEATABLE_STATUS
+        # A call that isn't idempotent is repeated only where the server says that it did nothing.
+        safe = idempotent or error.retryable is True or isinstance(error, RateLimitedError)
+        raise _AttemptError(error, repeatable=repeat and safe, wait=wait)
+
+    def _body(self, response: httpx.Response, doing: str, deadline: float) -> bytes:
+        body = self._receive(response, self._limits.answer, doing, deadline)
+        if len(body) > self._limits.answer:
+            size = self._limits.answer // 1024**2
+            raise _AttemptError(AnswerError(f"{doing}: the answer is larger than {size} MiB; {_FILTER}"))
+        return body
+
+    def _receive(self, response: httpx.Response, limit: int, doing: str, deadline: float) -> bytes:
+        """Up to ``limit`` bytes of an answer, and some more where there are more."""
+        chunks: list[bytes] = []
+        size = 0
+        for chunk in response.iter_bytes():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limit:
+                break
+            if self._clock() > deadline:
+                total = f"{self._limits.total:g} s"
+                raise _AttemptError(
+                    DeadlineExceededError(f"{doing}: the answer wasn't complete after {total}; {_FILTER}")
+                )
+        return b"".join(chunks)
+
+    def _refusal(self, response: httpx.Response, doing: str, deadline: float) -> ApiError:
+        from pulumi_ampersand.problem import Problem  # noqa: PLC0415 - pydantic costs as much as httpx, for errors only
+
+        status = response.status_code
+        problem = Problem()
+        if "json" in response.headers.get("content-type", ""):
+            problem = Problem.parse(self._receive(response, _PROBLEM_LIMIT, doing, deadline))
+        cut = self._access.api_key.cut_from
+        detail = cut(one_line(problem.explanation())) or responses.get(status, "unknown status")
+        remedy = cut(one_line(problem.remedy)) or _REMEDIES.get(status, "")
+        if response.next_request is not None:
+            target = response.next_request.url
+            detail, remedy = f"redirect to {target.scheme}://{target.host}", _REDIRECTED
+        after = _header_time(response.headers.get("retry-after"), self._now)
+        return api_error_type(status)(
+            doing,
+            status=status,
+            detail=detail,
+            remedy=remedy,
+            request_id=cut(one_line(problem.request_id)),
+            retryable=problem.retryable,
+            retry_after=max(filter(None, (after, problem.not_before())), default=None),
+        )
+
+
+_FILTER: Final = "filter by provider, group_ref or consumer_ref"
+_REDIRECTED: Final = (
+    "Redirects aren't followed, for they would carry the API key: set ampersand:apiUrl to the API itself"
+)
+_REMEDIES: Final = {
+    401: "Run: pulumi config set --secret ampersand:apiKey <key> (or set AMP_API_KEY)",
+    403: "Use an API key that may read this project",
+    404: "Check ampersand:project (or AMP_PROJECT), the connection's ID and ampersand:apiUrl",
+}
+
+
+class _KeyHeader(httpx.Auth):
+    """Adds the key to each request as it is sent, so that no client, header or request object shows it before."""
+
+    def __init__(self, key: ApiKey) -> None:
+        self._key = key
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["X-Api-Key"] = self._key.reveal()
+        yield request
+
+
+class _AttemptError(Exception):
+    """One failed try: the error to report if no other follows, and what the retry policy needs to know."""
+
+    def __init__(self, error: AmpersandError, *, repeatable: bool = False, wait: float = 0.0) -> None:
+        super().__init__()
+        self.error = error
+        self.repeatable = repeatable
+        self.wait = wait
+
+
+def _connection_path(project: str, connection_id: str) -> str:
+    return f"/v1/projects/{_segment(project, 'a project')}/connections/{_segment(connection_id, 'a connection')}"
+
+
+def _segment(name: str, what: str) -> str:
+    """Encode a name as exactly one segment of a path.
+
+    Raises:
+        SettingsError: The name can't be one: it is empty, or a dot segment, which every URL library resolves away.
+    """
+    if name in {"", ".", ".."}:
+        raise SettingsError(f'{what} can\'t be named "{name}"')
+    return quote(_encodable(name), safe="")
+
+
+def _encodable(text: str) -> str:
+    """Text that may hold lone surrogates, as text that can be sent."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _header_time(value: str | None, now: Callable[[], datetime]) -> datetime | None:
+    """The time that a ``Retry-After`` header names: seconds from now, or an HTTP date (RFC 9110, section 10.2.3)."""
+    if not value:
+        return None
+    try:
+        if value.strip().isdigit():
+            return datetime.fromtimestamp(now().timestamp() + int(value), timezone.utc)
+        moment = parsedate_to_datetime(value)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

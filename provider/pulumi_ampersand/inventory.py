@@ -1,0 +1,195 @@
+"""The connections that were read at one time, and the two JSON documents in which they travel.
+
+``connections`` says what each connection is; programs see it and only its changes are changes. ``observations`` says
+how each was found; only packs and audits see it. They are apart because an engine hands old outputs to a program whose
+resource didn't change: an output must never hold what a comparison ignores. They are text because the SDKs walk
+structured properties once for every policy. Their JSON Schemas lie in ``schemas/``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Final, NamedTuple, TypeVar
+
+import msgspec
+
+from pulumi_ampersand.errors import AnswerError
+from pulumi_ampersand.model import Connection, ConnectionKeys, Observation, read_connections, without_collection
+
+VERSION: Final = 1
+"""The version of both documents. Readers skip fields that they don't know; what they would misread needs a new one."""
+
+DOCUMENT_LIMIT: Final = 256 * 1024 * 1024
+"""Bytes in one document. The engine's messages end at 400 MiB, and a preview holds several copies."""
+
+UNOBSERVED: Final = Observation()
+
+
+class Entry(NamedTuple):
+    """One connection of an inventory.
+
+    Attributes:
+        connection: What it is.
+        observation: How it was found; `UNOBSERVED` where that wasn't passed on.
+        project: The project that it was read from: its ID if the API gave it, else as it was asked for.
+    """
+
+    connection: Connection
+    observation: Observation
+    project: str
+
+
+class Inventory:
+    """Connections, sorted by ID.
+
+    Args:
+        pairs: Connections and how they were found, in any order.
+        project: The project that they were read from, ID or name.
+        unread: Why parts of it could not be read, one sentence each: a project that wasn't reachable, say.
+
+    Raises:
+        AnswerError: Two connections have the same ID and aren't the same.
+    """
+
+    __slots__ = ("_entries", "unread")
+
+    @without_collection()
+    def __init__(
+        self,
+        pairs: Iterable[tuple[Connection, Observation]] = (),
+        project: str = "",
+        unread: Sequence[str] = (),
+    ) -> None:
+        self.unread = tuple(unread)
+        found: dict[str, tuple[Connection, Observation]] = {}
+        for pair in pairs:
+            if found.setdefault(pair[0].id, pair) != pair:
+                raise AnswerError(f'the API lists connection "{pair[0].id}" twice, with different content')
+        self._entries = tuple(
+            Entry(connection, observation, connection.project_id or project)
+            for _, (connection, observation) in sorted(found.items())
+        )
+
+    @classmethod
+    def from_answer(cls, data: bytes, project: str = "") -> Inventory:
+        """Read a saved answer of the API, which is taken as it stands: a refresh token that it lacks doesn't exist.
+
+        Raises:
+            AnswerError: It is no JSON array of connections.
+        """
+        return cls(read_connections(data, refresh_token_told=True), project)
+
+    @classmethod
+    def from_documents(cls, connections: str, observations: str | None = None, project: str = "") -> Inventory:
+        """Read the two documents. Each text is parsed once per process.
+
+        Args:
+            connections: The ``connections`` document.
+            observations: The ``observations`` document; without it, nothing is known of how the connections were found.
+            project: The project that they were read from.
+
+        Raises:
+            AnswerError: A document isn't what this version writes.
+        """
+        seen = parse_observations(observations) if observations else {}
+        return cls(((c, seen.get(c.id, UNOBSERVED)) for c in parse_connections(connections)), project)
+
+    @classmethod
+    def merge(cls, parts: Sequence[Inventory]) -> Inventory:
+        """One inventory of several projects."""
+        whole = cls(unread=[reason for part in parts for reason in part.unread])
+        whole._entries = tuple(entry for part in parts for entry in part)
+        return whole
+
+    def only(self, ids: Iterable[str]) -> Inventory:
+        """The connections with these IDs, those that exist."""
+        wanted = set(ids)
+        part = Inventory(unread=self.unread)
+        part._entries = tuple(entry for entry in self._entries if entry.connection.id in wanted)
+        return part
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __repr__(self) -> str:
+        return f"<Inventory of {len(self)} connections>"
+
+    def documents(self) -> tuple[str, str]:
+        """The ``connections`` and the ``observations`` document, the same for the same content.
+
+        Raises:
+            AnswerError: One is too large for the engine.
+        """
+        connections = _ENCODER.encode({"v": VERSION, "connections": [entry.connection for entry in self]})
+        observations = _ENCODER.encode(
+            {"v": VERSION, "observations": {entry.connection.id: entry.observation for entry in self}}
+        )
+        for document in (connections, observations):
+            if len(document) > DOCUMENT_LIMIT:
+                raise AnswerError(
+                    f"{len(self)} connections take {len(document) // 1024**2} MiB, and a stack can hold "
+                    f"{DOCUMENT_LIMIT // 1024**2} MiB; filter by provider, group_ref or consumer_ref"
+                )
+        return connections.decode(), observations.decode()
+
+
+class _Connections(msgspec.Struct):
+    v: int
+    connections: Sequence[ConnectionKeys]
+
+
+class _Observations(msgspec.Struct):
+    v: int
+    observations: dict[str, Observation]
+
+
+class _Version(msgspec.Struct):
+    v: int
+
+
+_ENCODER: Final = msgspec.json.Encoder(order="deterministic")
+_Document = TypeVar("_Document", _Connections, _Observations)
+
+
+@lru_cache(maxsize=16)
+@without_collection()
+def parse_connections(document: str) -> tuple[Connection, ...]:
+    """The connections of a ``connections`` document.
+
+    Raises:
+        AnswerError: It isn't what this version writes.
+    """
+    return tuple(map(Connection, _decode(document, _Connections).connections))
+
+
+@lru_cache(maxsize=16)
+@without_collection()
+def parse_observations(document: str) -> dict[str, Observation]:
+    """The observations of an ``observations`` document by connection ID.
+
+    Raises:
+        AnswerError: It isn't what this version writes.
+    """
+    return _decode(document, _Observations).observations
+
+
+def _decode(document: str, kind: type[_Document]) -> _Document:
+    name = kind.__name__.strip("_").lower()
+    try:
+        decoded = msgspec.json.decode(document, type=kind)
+        version = decoded.v
+    except (msgspec.DecodeError, UnicodeError) as error:
+        # A newer version may have other types, so look at its number before complaining about them.
+        try:
+            version = msgspec.json.decode(document, type=_Version).v
+        except (msgspec.DecodeError, UnicodeError):
+            version = 0
+        if version <= VERSION:
+            raise AnswerError(f"the {name} document can't be read: {error}; run: pulumi refresh") from None
+    if version > VERSION:
+        raise AnswerError(f"the {name} document is of a newer version; upgrade pulumi-ampersand")
+    return decoded

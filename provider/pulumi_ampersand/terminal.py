@@ -1,0 +1,36 @@
+"""Text that others wrote, made fit for one line of a terminal.
+
+Policy messages and check failures reach the terminal raw, and Pulumi's CLI reads ``<{%...%}>`` as its own colour
+markup. So all text from the API passes through here before it becomes part of a message.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_SPACES: Final = "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
+_BIDIRECTIONAL: Final = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+_TABLE: Final[dict[int, str | None]] = {
+    **dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), None),
+    **dict.fromkeys(map(ord, _BIDIRECTIONAL), None),
+    **dict.fromkeys(map(ord, _SPACES), " "),
+    # A lone surrogate can't be encoded, so printing it would end in a traceback.
+    **dict.fromkeys(range(0xD800, 0xE000), "\ufffd"),
+}
+
+
+def one_line(text: str, limit: int | None = None) -> str:
+    """Make ``text`` harmless on a terminal.
+
+    Line ends become spaces; control and bidirectional-override characters go; lone surrogates become U+FFFD; Pulumi's
+    colour markup is broken up. Applied to its own result, it changes nothing.
+
+    Args:
+        text: Any text, hostile text included.
+        limit: The most characters to keep; what is cut is replaced by an ellipsis.
+    """
+    clean = " ".join(text.translate(_TABLE).split()).replace("<{%", "< {%")
+    if limit is not None and len(clean) > limit:
+        return clean[: limit - 1].rstrip() + "…"
+    return clean
