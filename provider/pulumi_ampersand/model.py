@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import gc
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -26,6 +27,7 @@ from typing import (
     TypeVar,
     cast,
     get_args,
+    get_origin,
     get_type_hints,
     is_typeddict,
     overload,
@@ -261,6 +263,9 @@ def without_collection() -> Iterator[None]:
             gc.enable()
 
 
+_BELOW_MICROSECONDS: Final = re.compile(r"(?<=\.\d{6})\d+")
+
+
 def parse_time(text: str) -> datetime | None:
     """Read an RFC 3339 time with any number of fraction digits and any offset; UTC where there is none.
 
@@ -268,9 +273,10 @@ def parse_time(text: str) -> datetime | None:
         The time in UTC, or None if the text is no time.
     """
     try:
-        moment = msgspec.convert(text, datetime)
+        # Rounded up, the last moment of the year 9999, which stands for "never" with some providers, would be no time.
+        moment = msgspec.convert(_BELOW_MICROSECONDS.sub("", text), datetime)
         return moment.astimezone(timezone.utc) if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-    except (msgspec.ValidationError, OverflowError):
+    except (msgspec.ValidationError, UnicodeEncodeError, OverflowError):
         return None
 
 
@@ -293,7 +299,7 @@ def read_connections(data: bytes, *, refresh_token_told: bool = False) -> list[t
 
 def read_connection(data: bytes, *, refresh_token_told: bool) -> tuple[Connection, Observation]:
     """Read a single connection; see `read_connections`."""
-    found = read_connections(b"[" + data + b"]", refresh_token_told=refresh_token_told)
+    found = read_connections(b"[" + data.removeprefix(BOM_UTF8) + b"]", refresh_token_told=refresh_token_told)
     if len(found) != 1:
         raise AnswerError("expected a JSON object, one connection")
     return found[0]
@@ -370,7 +376,7 @@ class _CommonKeys(_Identity, total=False):
     consumer: ConsumerKeys | None
     providerWorkspaceRef: str | None
     providerConsumerRef: str | None
-    providerMetadata: dict[str, MetadataItemKeys] | None
+    providerMetadata: dict[str, MetadataItemKeys | None] | None
     createTime: str | None
 
 
@@ -419,26 +425,32 @@ def _entries(data: bytes, kind: type, what: str) -> Iterable[tuple[dict[str, Any
     """Decode a JSON array in one pass; only if that fails, look at each entry by itself."""
     try:
         return [(entry, _NO_GAPS) for entry in msgspec.json.decode(data, type=list[kind])]  # type: ignore[valid-type]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        data = _repair_text(data)
+    except _UNDECODABLE:
+        data = repair_text(data)
     try:
         entries = msgspec.json.decode(data, type=list[msgspec.Raw])
     except msgspec.ValidationError:
-        raise AnswerError(f"expected a JSON array of {what}, got {_kind(msgspec.json.decode(data))}") from None
-    except (msgspec.DecodeError, RecursionError) as error:
+        raise AnswerError(f"expected a JSON array of {what}, got {_kind(data)}") from None
+    except _UNDECODABLE as error:
         raise AnswerError(f"expected a JSON array of {what}: {error}") from None
     decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(kind)
     return [_entry(entry, decoder, f"{what}[{position}]") for position, entry in enumerate(entries)]
 
+
+_UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _ESCAPE: Final = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )
 
 
-def _repair_text(data: bytes) -> bytes:
-    """Replace what isn't Unicode by U+FFFD: bytes that aren't UTF-8, and escaped surrogates that aren't a pair."""
-    data = data.decode("utf-8", "replace").encode()
+def repair_text(data: bytes) -> bytes:
+    """Replace what isn't Unicode by U+FFFD: bytes that aren't UTF-8, and escaped surrogates that aren't a pair.
+
+    Args:
+        data: JSON text. A byte order mark, with which some editors and shells begin a file, is dropped.
+    """
+    data = data.decode("utf-8-sig", "replace").encode()
     if b"\\ud" not in data and b"\\uD" not in data:
         return data
     return _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], data)
@@ -447,64 +459,66 @@ def _repair_text(data: bytes) -> bytes:
 def _entry(data: msgspec.Raw, decoder: msgspec.json.Decoder[Any], where: str) -> tuple[dict[str, Any], dict[str, str]]:
     try:
         return decoder.decode(data), _NO_GAPS
-    except msgspec.ValidationError:
-        entry = msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise AnswerError(f"{where} is no JSON: {error}") from None
-    if not isinstance(entry, dict):
-        raise AnswerError(f"{where} is {_kind(entry)}, not an object")
+    except _UNDECODABLE:
+        if _kind(data) != _OBJECT:
+            raise AnswerError(f"{where} is {_kind(data)}, not an object") from None
     kind: type = decoder.type
-    for part in _parts(kind):
-        if part.required and not isinstance(entry.get(part.key), str):
-            raise AnswerError(f'{where} has no "{part.key}"')
     gaps: dict[str, str] = {}
-    return _salvage(entry, kind, "", gaps), gaps
+    entry = _salvage(data, kind, "", gaps)
+    for key in sorted(kind.__required_keys__):  # type: ignore[attr-defined]
+        if entry.get(key) is None:
+            raise AnswerError(f'{where} has no "{key}"')
+    return entry, gaps
 
 
-class _Part(NamedTuple):
-    key: str
-    type: Any
-    required: bool
-    nested: type | None
+def _salvage(data: msgspec.Raw, kind: type, path: str, gaps: dict[str, str]) -> dict[str, Any]:
+    """Keep each field that has the right type; the others count as absent and are gaps.
+
+    A key that isn't kept is skipped here, too: its value is never decoded.
+    """
+    sent = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    return {key: _value(sent[key], hint, path + key, gaps) for key, hint in _hints(kind).items() if key in sent}
 
 
 @cache
-def _parts(kind: type) -> tuple[_Part, ...]:
-    """The keys of a typed dict and, where a value is itself one, which."""
-    required: frozenset[str] = kind.__required_keys__  # type: ignore[attr-defined]
-    return tuple(
-        _Part(key, hint, key in required, next(filter(is_typeddict, get_args(hint)), None))
-        for key, hint in get_type_hints(kind).items()
-    )
+def _hints(kind: type) -> dict[str, Any]:
+    """The keys of a typed dict or struct and their types."""
+    if issubclass(kind, msgspec.Struct):
+        return {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    return get_type_hints(kind)
 
 
-def _salvage(value: dict[str, Any], kind: type, path: str, gaps: dict[str, str]) -> dict[str, Any]:
-    """Keep each field that has the right type; the others count as absent and are gaps."""
-    kept: dict[str, Any] = {}
-    for part in _parts(kind):
-        if part.key not in value:
-            continue
-        item, name = value[part.key], path + part.key
-        try:
-            kept[part.key] = msgspec.convert(item, part.type)
-        except msgspec.ValidationError:
-            if part.nested is not None and isinstance(item, dict):
-                kept[part.key] = _salvage(item, part.nested, f"{name}.", gaps)
-            else:
-                gaps[name] = f"the API sent {_kind(item)}"
-    return kept
+def _value(data: msgspec.Raw, hint: Any, name: str, gaps: dict[str, str]) -> Any:
+    """A field's value, or what is right of it, or None."""
+    try:
+        return msgspec.json.decode(data, type=hint)
+    except _UNDECODABLE:
+        pass
+    if _kind(data) == _OBJECT:
+        for option in get_args(hint):
+            if get_origin(option) is dict:
+                items = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+                return {key: _value(item, get_args(option)[1], f"{name}.{key}", gaps) for key, item in items.items()}
+            if is_typeddict(option) or (isinstance(option, type) and issubclass(option, msgspec.Struct)):
+                return msgspec.convert(_salvage(data, option, f"{name}.", gaps), option)
+    gaps[name] = f"the API sent {_kind(data)}"
+    if hint is _Scopes and _kind(data) == _LIST:
+        gaps[name] += " that holds more than text"
+    return None
 
 
-def _kind(value: Any) -> str:
+_OBJECT: Final = "an object"
+_LIST: Final = "a list"
+
+
+def _kind(data: bytes | msgspec.Raw) -> str:
     """What JSON calls a value, without the value."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true or false"
-    for kind, name in ((str, "text"), (list, "a list"), (dict, "an object")):
-        if isinstance(value, kind):
-            return name
-    return "a number"
+    first = re.match(rb"\s*(.?)", data, re.DOTALL)
+    kinds = {b"n": "null", b"t": "true or false", b"f": "true or false", b'"': "text", b"[": _LIST, b"{": _OBJECT}
+    return kinds.get(first[1] if first else b"", "a number")
+
+
+_REFRESH_TOKEN_GAPS: Final = frozenset({"oauth2AuthorizationCode", "oauth2AuthorizationCode.refreshToken"})
 
 
 def _connection(sent: dict[str, Any], gaps: dict[str, str], refresh_token_told: bool) -> tuple[Connection, Observation]:
@@ -519,7 +533,7 @@ def _connection(sent: dict[str, Any], gaps: dict[str, str], refresh_token_told: 
     if grant:
         sent["scopes"] = _scopes(grant.get("scopes"))
     refresh_token: Token | UnsetType | None = grant.get("refreshToken") if grant else None
-    if refresh_token is None and not (refresh_token_told and "oauth2AuthorizationCode.refreshToken" not in gaps):
+    if refresh_token is None and (not refresh_token_told or not _REFRESH_TOKEN_GAPS.isdisjoint(gaps)):
         refresh_token = UNSET
     observation = Observation(
         status=status,
@@ -534,17 +548,18 @@ def _connection(sent: dict[str, Any], gaps: dict[str, str], refresh_token_told: 
 
 def _without_nulls(value: dict[str, Any]) -> dict[str, Any]:
     """Drop what is null, for null and absent mean the same, and the same content must make the same document."""
-    for item in value.values():
-        if type(item) is dict:
-            if None in item.values():
-                break
-        elif item is None:
-            break
-    else:
+    if not _holds_null(value):
         return value
     return {
         key: _without_nulls(item) if type(item) is dict else item for key, item in value.items() if item is not None
     }
+
+
+def _holds_null(value: dict[str, Any]) -> bool:
+    for item in value.values():
+        if item is None or (type(item) is dict and _holds_null(item)):
+            return True
+    return False
 
 
 def _scopes(sent: str | list[str | list[str]] | None) -> list[str] | None:

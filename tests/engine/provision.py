@@ -1,7 +1,7 @@
 """Finds or makes a Pulumi engine for the tests and the demonstration.
 
-Run as a program it prints the folder that has to come first on PATH, as the last line of standard output. With `--print`
-it only prints the folder of an engine that is already there, and neither downloads nor builds one.
+Run as a program it prints the folder that has to come first on PATH, as the last line of standard output. With
+`--print` it does so for an engine that is already there, and neither downloads nor builds one.
 
 Three ways, in this order: the `pulumi` on PATH, if it is new enough and has its Python language host; the official
 installer, through Pulumi's Automation API; a build of the engine's Go module, with the stand-in for the language host
@@ -12,41 +12,56 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import hashlib
-import json
 import os
+import platform
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 VERSION = "3.259.0"
-# The SDK's own minimum in pyproject.toml: engine and SDK of one release are made for each other.
-MINIMUM_VERSION = (3, 216, 0)
+# `pulumi policy analyze`, which the tests run, takes a state file since this version.
+MINIMUM_VERSION = (3, 249, 0)
 
 HERE = Path(__file__).resolve().parent
 STAND_IN = HERE / "pulumi-language-python"
-ENGINE_MODULE = "github.com/pulumi/pulumi/pkg/v3"
+# Where the SDK downloads it from, too. Asked first, because the SDK would wait for it without a limit.
+INSTALLER = "https://get.pulumi.com/install.sh"
+ENGINE_PACKAGE = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
 SDK_MODULE = "github.com/pulumi/pulumi/sdk/v3"
 SDK_SCRIPTS = ("python/cmd/pulumi-language-python-exec", "python/dist/pulumi-resource-pulumi-python")
-INSTALLER = "https://get.pulumi.com/install.sh"
+UNFINISHED = "unfinished-"
+LINKER_FLAGS = f"-s -w -X {SDK_MODULE}/go/common/version.Version=v{VERSION}"
 
-REACH_SECONDS = 8
+REACH = "import sys, urllib.request as request; request.urlopen(sys.argv[1], timeout=5).read(1)"
+INSTALL = """
+import subprocess, sys
+from pulumi.automation import PulumiCommand
+from semver import VersionInfo
+try:
+    PulumiCommand.install(root=sys.argv[1], version=VersionInfo.parse(sys.argv[2]))
+except subprocess.CalledProcessError as error:
+    sys.exit(error.output.decode())
+"""
+
 VERSION_SECONDS = 30
+REACH_SECONDS = 8
 INSTALL_SECONDS = 900
+FETCH_SECONDS = 180
 BUILD_SECONDS = 3600
 
 
 class EngineError(Exception):
-    """An engine can't be had one way, and why, in one line."""
+    """Why an engine can't be had, in one line."""
 
 
 def provide() -> Path:
@@ -56,18 +71,15 @@ def provide() -> Path:
         The folder that has to come first on PATH.
 
     Raises:
-        EngineError: None of the three ways works here.
+        EngineError: None of the three ways works here; what each lacks is reported on standard error.
     """
-    folder = find()
+    folder = find() or attempt(install) or attempt(build)
     if folder:
         return folder
-    for way in (install, build):
-        with contextlib.suppress(EngineError):
-            return way()
+    minimum, go = ".".join(map(str, MINIMUM_VERSION)), pinned_go_version()
     raise EngineError(
-        "No Pulumi engine: put pulumi and pulumi-language-python "
-        f"{'.'.join(map(str, MINIMUM_VERSION))} or newer on PATH, or allow access to {INSTALLER} for the official "
-        "installer, or install Go 1.25.11 or newer with access to a Go module proxy (GOPROXY) to build it."
+        f"No Pulumi engine: put pulumi {minimum} or newer with its pulumi-language-python on PATH, or give access to "
+        f"{INSTALLER} for the official installer, or put Go {go} or newer on PATH with access to a Go module proxy."
     )
 
 
@@ -76,10 +88,13 @@ def find() -> Path | None:
     return on_path() or installed() or built()
 
 
-def cache() -> Path:
-    """Gives the folder for what is downloaded and built, made on first use."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root, "pulumi-ampersand", "engine")
+def attempt(way: Callable[[], Path]) -> Path | None:
+    """Tries a way that takes long; where it fails, says why."""
+    try:
+        return way()
+    except EngineError as error:
+        say(str(error))
+        return None
 
 
 def say(line: str) -> None:
@@ -87,45 +102,42 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
-# Way 1: what is on PATH
+# Way 1: the engine on PATH
 
 
 def on_path() -> Path | None:
-    """Finds a `pulumi` on PATH that is new enough and comes with a language host for Python."""
+    """Finds a `pulumi` on PATH that is new enough and comes with its Python language host."""
     command = shutil.which("pulumi")
     if not command or not shutil.which("pulumi-language-python"):
         return None
     folder = Path(command).absolute().parent
     if folder.is_relative_to(cache()):
-        return None  # our own: the other ways keep it up to date
+        return None  # the other ways keep what lies there up to date
     return folder if version_of(command) >= MINIMUM_VERSION else None
 
 
 def version_of(command: str) -> tuple[int, ...]:
-    """Asks a `pulumi` for its version; one that doesn't answer has version (0,)."""
+    """Asks a `pulumi` for its version; (0,) where it doesn't answer."""
     environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "1"}
     try:
-        answer = subprocess.run(
-            [command, "version"],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=VERSION_SECONDS,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
+        answer = run([command, "version"], VERSION_SECONDS, environment=environment)
+    except EngineError:
         return (0,)
-    found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", answer.stdout.strip())
-    return tuple(map(int, found.groups())) if found else (0,)
+    numbers = re.match(r"v?(\d+)\.(\d+)\.(\d+)", answer.strip())
+    return tuple(map(int, numbers.groups())) if numbers else (0,)
 
 
 # Way 2: the official installer
 
 
+def install_folder() -> Path:
+    """Gives the folder in the cache for what the official installer brings."""
+    return cache() / f"v{VERSION}-official"
+
+
 def installed() -> Path | None:
-    """Finds what the official installer has left in the cache."""
-    folder = cache() / f"v{VERSION}-official" / "bin"
+    """Finds what the official installer has brought earlier."""
+    folder = install_folder() / "bin"
     complete = (folder / "pulumi").is_file() and (folder / "pulumi-language-python").is_file()
     return folder if complete else None
 
@@ -134,163 +146,187 @@ def install() -> Path:
     """Runs the official installer.
 
     Raises:
-        EngineError: The installer can't be reached, or fails.
+        EngineError: It can't be reached or fails.
     """
     with locked():
         folder = installed()
         if folder:
             return folder
-        reach = "import sys, urllib.request as request; request.urlopen(sys.argv[1], timeout=5).read(1)"
-        run_python("can't be reached", REACH_SECONDS, reach, INSTALLER)
-        say(f"Downloading Pulumi {VERSION} with the official installer, about a minute ...")
-        with fresh_folder() as fresh:
-            code = (
-                "import sys; from pulumi.automation import PulumiCommand; from semver import VersionInfo; "
-                "PulumiCommand.install(root=sys.argv[1], version=VersionInfo.parse(sys.argv[2]))"
-            )
-            run_python("fails", INSTALL_SECONDS, code, str(fresh), VERSION)
-            fresh.rename(cache() / f"v{VERSION}-official")
+        # Processes of their own, so that their time is bounded whatever they wait for.
+        run([sys.executable, "-c", REACH, INSTALLER], REACH_SECONDS, what="Pulumi's installer can't be reached")
+        say(f"Downloading Pulumi {VERSION} with the official installer: about a minute ...")
+        with unfinished() as fresh:
+            command = [sys.executable, "-c", INSTALL, str(fresh), VERSION]
+            run(command, INSTALL_SECONDS, what="Pulumi's installer fails")
+            finish(fresh, install_folder())
         folder = installed()
-        if not folder:
-            raise EngineError(f"Pulumi's official installer has brought no Python language host to {cache()}.")
-        return folder
-
-
-def run_python(failure: str, seconds: int, code: str, *arguments: str) -> None:
-    """Runs code in a process of its own, whose time can be bounded whatever it waits for (name look-ups, too)."""
-    try:
-        run([sys.executable, "-c", code, *arguments], seconds)
-    except EngineError as error:
-        raise EngineError(f"Pulumi's official installer {failure}: {error}") from error
+    if not folder:
+        raise EngineError(f"Pulumi's installer has brought no pulumi-language-python to {install_folder()}")
+    return folder
 
 
 # Way 3: a build of the Go module
 
 
 def build_folder() -> Path:
-    """Gives the folder in the cache that belongs to the pinned version and modules."""
-    inputs = hashlib.sha256()
-    for part in (VERSION, *SDK_SCRIPTS):
-        inputs.update(part.encode() + b"\0")
-    for name in ("go.mod", "go.sum"):
-        inputs.update((HERE / name).read_bytes() + b"\0")
-    return cache() / f"v{VERSION}-{inputs.hexdigest()[:12]}"
+    """Gives the folder in the cache that belongs to the pinned modules and this kind of machine."""
+    inputs = [platform.system(), platform.machine(), LINKER_FLAGS, *SDK_SCRIPTS]
+    inputs += [(HERE / name).read_text() for name in ("go.mod", "go.sum")]
+    return cache() / f"v{VERSION}-{hashlib.sha256(repr(inputs).encode()).hexdigest()[:12]}"
+
+
+def pinned_go_version() -> str:
+    """Gives the version of Go that the engine's module asks for."""
+    return (HERE / "go.mod").read_text().partition("\ngo ")[2].split()[0]
 
 
 def built() -> Path | None:
-    """Finds what an earlier build has left in the cache, with the stand-in as it is now."""
+    """Finds an earlier build, and brings its stand-in up to date."""
     folder = build_folder()
     if not (folder / "pulumi").is_file():
         return None
-    place_stand_in(folder)
+    copy = folder / STAND_IN.name
+    if not copy.is_file() or copy.read_bytes() != STAND_IN.read_bytes():
+        with unfinished() as fresh:
+            place(STAND_IN, fresh)
+            (fresh / STAND_IN.name).replace(copy)
     return folder
 
 
-def place_stand_in(folder: Path) -> None:
-    """Copies the stand-in into the engine's folder, where it differs: an edit needs no build."""
-    wanted, place = STAND_IN.read_bytes(), folder / STAND_IN.name
-    if place.is_file() and place.read_bytes() == wanted:
-        return
-    handle, name = tempfile.mkstemp(dir=folder)
-    with os.fdopen(handle, "wb") as file:
-        file.write(wanted)
-    fresh = Path(name)
-    fresh.chmod(0o755)
-    fresh.replace(place)
-
-
 def build() -> Path:
-    """Builds the engine from its Go module.
+    """Builds the engine from its Go module, and puts the language host's parts beside it.
 
     Raises:
         EngineError: There is no Go, or the modules can't be had, or don't compile.
     """
     go = shutil.which("go")
     if not go:
-        raise EngineError("Pulumi can't be built: there is no go on PATH.")
+        raise EngineError("Pulumi can't be built: there is no go on PATH")
     with locked():
         folder = built()
         if folder:
             return folder
-        say(f"Building Pulumi {VERSION} from its Go module, 3 to 8 minutes on two cores, once ...")
-        with fresh_folder() as fresh:
-            flags = f"-s -w -X {SDK_MODULE}/go/common/version.Version=v{VERSION}"
-            run_go(go, "build", "-buildvcs=false", "-o", str(fresh), "-ldflags", flags, f"{ENGINE_MODULE}/cmd/pulumi")
-            sdk = json.loads(run_go(go, "list", "-m", "-json", SDK_MODULE))["Dir"]
+        say(f"Building Pulumi {VERSION} from its Go module: 3 to 8 minutes on two cores, once ...")
+        with unfinished() as fresh, unfinished() as scratch:
+            # Without cgo the build needs no C compiler, and runs on any system of this kind.
+            environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOTMPDIR": str(scratch)}
+
+            def run_go(seconds: int, *arguments: str) -> str:
+                return run([go, *arguments], seconds, HERE, environment, "Pulumi can't be built")
+
+            # A machine without a module proxy shows in this small step.
+            run_go(FETCH_SECONDS, "mod", "download", SDK_MODULE)
+            sdk = run_go(FETCH_SECONDS, "list", "-mod=readonly", "-m", "-f={{.Dir}}", SDK_MODULE).strip()
+            flags = ("-mod=readonly", "-buildvcs=false", f"-ldflags={LINKER_FLAGS}")
+            run_go(BUILD_SECONDS, "build", *flags, f"-o={fresh / 'pulumi'}", ENGINE_PACKAGE)
             for script in SDK_SCRIPTS:
-                copy = fresh / Path(script).name
-                shutil.copyfile(Path(sdk, script), copy)
-                copy.chmod(0o755)
-            place_stand_in(fresh)
-            fresh.rename(build_folder())
-        return build_folder()
+                place(Path(sdk, script), fresh)
+            place(STAND_IN, fresh)
+            return finish(fresh, build_folder())
 
 
-def run_go(go: str, command: str, *arguments: str) -> str:
-    """Runs a command of Go on the pinned modules; gives its standard output."""
-    # Without cgo the build needs no C compiler. Neither a workspace nor the flags of the user's other projects apply.
-    environment = {**os.environ, "CGO_ENABLED": os.environ.get("X_CGO", "0"), "GOWORK": "off", "GOFLAGS": ""}
-    try:
-        return run([go, command, "-mod=readonly", *arguments], BUILD_SECONDS, HERE, environment)
-    except EngineError as error:
-        raise EngineError(f"Pulumi can't be built: {error}") from error
+def place(program: Path, folder: Path) -> None:
+    """Copies a program into a folder. Those in Go's module cache can neither be written nor run."""
+    copy = folder / program.name
+    shutil.copyfile(program, copy)
+    copy.chmod(0o755)
 
 
-# All ways
+# What all ways need
 
 
-def run(command: list[str], seconds: int, folder: Path | None = None, environment: dict[str, str] | None = None) -> str:
-    """Runs a program with all that it starts, within a bounded time; gives its standard output.
+def run(
+    command: list[str],
+    seconds: int,
+    folder: Path | None = None,
+    environment: dict[str, str] | None = None,
+    what: str = "",
+) -> str:
+    """Runs a program, and all that it starts, within a bounded time.
+
+    Returns:
+        What it writes to standard output.
 
     Raises:
-        EngineError: It can't be started, fails (with the last line that it wrote to standard error) or takes too long.
+        EngineError: It can't be started, fails or takes too long: `what`, and its last line on standard error.
     """
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
     try:
-        output, errors = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        raise EngineError(f"no end within {seconds} seconds") from None
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        with subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        ) as process:
+            try:
+                output, errors = process.communicate(timeout=seconds)
+            except BaseException:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
+    except OSError as error:
+        raise EngineError(f"{what}: {command[0]}: {error.strerror}") from error
+    except subprocess.TimeoutExpired as error:
+        raise EngineError(f"{what}: no end within {seconds} seconds") from error
     if process.returncode:
         lines = errors.strip().splitlines() or [f"exit code {process.returncode}"]
-        raise EngineError(lines[-1])
+        raise EngineError(f"{what}: {lines[-1]}")
     return output
+
+
+def cache() -> Path:
+    """Gives the folder for what is downloaded and built, whether it exists or not."""
+    root = os.environ.get("XDG_CACHE_HOME", "")
+    return Path(root if Path(root).is_absolute() else Path.home() / ".cache", "pulumi-ampersand", "engine")
 
 
 @contextlib.contextmanager
 def locked() -> Iterator[None]:
-    """Lets one process at a time download or build; the others find its work done."""
-    cache().mkdir(parents=True, exist_ok=True)
-    with (cache() / "lock").open("w") as file:
+    """Lets one process at a time download or build; the others then find its work done."""
+    import fcntl  # not on Windows, where way 1 works all the same
+
+    try:
+        cache().mkdir(parents=True, exist_ok=True)
+        file = (cache() / "lock").open("w")
+    except OSError as error:
+        raise unwritable(error) from error
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        for left in cache().glob(UNFINISHED + "*"):  # by a run that was killed
+            if time.time() - left.stat().st_mtime > BUILD_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
         yield
 
 
 @contextlib.contextmanager
-def fresh_folder() -> Iterator[Path]:
-    """Gives a folder beside the final one, to be renamed to it when complete; otherwise it is removed."""
-    fresh = Path(tempfile.mkdtemp(prefix="unfinished-", dir=cache()))
+def unfinished() -> Iterator[Path]:
+    """Gives a folder in the cache for work in progress, which is removed at the end if it is still there."""
     try:
-        fresh.chmod(0o755)
-        yield fresh
+        folder = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=cache()))
+    except OSError as error:
+        raise unwritable(error) from error
+    try:
+        yield folder
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def main() -> int:
+def unwritable(error: OSError) -> EngineError:
+    """Says that the cache can't be used."""
+    return EngineError(f"can't write to {cache()} ({error.strerror}): set XDG_CACHE_HOME to another folder")
+
+
+def finish(fresh: Path, final: Path) -> Path:
+    """Puts a complete folder in its place, in one step."""
+    fresh.chmod(0o755)
+    shutil.rmtree(final, ignore_errors=True)
+    return fresh.rename(final)
+
+
+def main() -> None:
     """Prints the engine's folder, or says what is missing."""
     parser = argparse.ArgumentParser(description="Find or make a Pulumi engine; print the folder to put first on PATH.")
     parser.add_argument("--print", action="store_true", dest="only_find", help="neither download nor build one")
@@ -299,10 +335,9 @@ def main() -> int:
     except EngineError as error:
         sys.exit(str(error))
     if not folder:
-        sys.exit("No Pulumi engine yet: run make engine.")
+        sys.exit("There is no Pulumi engine yet: make one with make engine")
     print(folder)  # noqa: T201
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

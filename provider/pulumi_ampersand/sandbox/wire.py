@@ -24,6 +24,9 @@ class ServerThread:
     Args:
         application: the ASGI application.
         listener: the socket; it is closed at the end.
+
+    Raises:
+        Exception: the server could not start, for whatever reason the thread ended.
     """
 
     def __init__(self, application: Application, listener: socket.socket) -> None:
@@ -41,8 +44,12 @@ class ServerThread:
         )
         self._server = _Server(config)
         self._listener = listener
+        self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="pulumi-ampersand-sandbox", daemon=True)
         self._thread.start()
+        self._server.ready.wait()
+        if self._failure is not None:
+            raise self._failure
 
     def stop(self) -> None:
         """Closes all connections and waits for the thread's end."""
@@ -50,7 +57,13 @@ class ServerThread:
         self._thread.join(_LONGEST_STOP + 1)
 
     def _run(self) -> None:
-        asyncio.run(self._server.serve(sockets=[self._listener]))
+        try:
+            asyncio.run(self._server.serve(sockets=[self._listener]))
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the thread that waits has to hear of it
+            self._failure = exc
+        finally:
+            self._listener.close()
+            self._server.ready.set()
 
 
 class _Wire:
@@ -72,6 +85,8 @@ class _Wire:
 class _Protocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # asyncio does so itself only on sockets that it has made; without, every answer waits 40 ms for an ACK.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # uvicorn hands a copy of this mapping to the application with each request.
         self.app_state = {**self.app_state, WIRE: _Wire(transport)}
 
@@ -81,20 +96,19 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self._ready = threading.Event()
+        self.ready = threading.Event()
         self._ending = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def request_stop(self) -> None:
         """Ends the server; may be called from any thread."""
-        self._ready.wait(_LONGEST_STOP)
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._ending.set)
 
     async def main_loop(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._ready.set()
+        self.ready.set()
         while not self._ending.is_set():
             # Sets the Date header.
             await self.on_tick(0)

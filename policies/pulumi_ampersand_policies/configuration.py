@@ -1,0 +1,213 @@
+"""The pack's configuration: one JSON file in the format of ``--policy-pack-config``, read by pack and audit alike.
+
+Precedence: a rule's default < ``all`` < the rule's own entry. Every error names the source, the rule, the key and the
+    nearest valid name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from pydantic import ValidationError
+
+from pulumi_ampersand.settings import nearest
+from pulumi_ampersand.terminal import one_line
+from pulumi_ampersand_policies.gate import explain
+from pulumi_ampersand_policies.rule import Enforcement, Options, Rule
+from pulumi_ampersand_policies.rules import RULES
+
+ALL: Final = "all"
+_LEVELS: Final = [level.value for level in Enforcement]
+
+
+class ConfigurationError(Exception):
+    """The configuration can't be used.
+
+    Attributes:
+        problems: One sentence for each thing that is wrong.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(one_line(problem) for problem in problems)
+        super().__init__("; ".join(self.problems))
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a configuration says of one rule, or of all.
+
+    Attributes:
+        level: The enforcement level as written, text if it is right; None if it isn't written.
+        options: Everything else.
+        named: Whether the configuration mentions the rule at all.
+    """
+
+    level: Any = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    named: bool = True
+
+
+class ActiveRule(NamedTuple):
+    """A rule that is evaluated, with its level and options."""
+
+    rule: Rule[Any]
+    enforcement: Enforcement
+    options: Options
+
+
+class InactiveRule(NamedTuple):
+    """A rule that isn't evaluated, and why."""
+
+    rule: Rule[Any]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Which rules are evaluated, at which level, with which options."""
+
+    rules: tuple[ActiveRule, ...]
+    inactive: tuple[InactiveRule, ...]
+
+    def active(self, rule_id: str) -> ActiveRule | None:
+        """The rule of that ID, if it is evaluated."""
+        return next((active for active in self.rules if active.rule.id == rule_id), None)
+
+
+def parse(text: str, source: str, rules: Sequence[Rule[Any]] = RULES) -> Configuration:
+    """Read a configuration file.
+
+    Args:
+        text: The file's content.
+        source: The file's name, for errors.
+        rules: The rules that it may configure.
+
+    Raises:
+        ConfigurationError: It is no JSON, or says something that isn't allowed.
+    """
+    try:
+        content = json.loads(text or "{}")
+    except ValueError as error:
+        raise ConfigurationError([f"{source} is no JSON: {error}"]) from None
+    if not isinstance(content, dict):
+        raise ConfigurationError([f"{source} must be a JSON object: rule: level, or rule: {{options}}"])
+    entries: dict[str, Given] = {}
+    problems: list[str] = []
+    for name, value in content.items():
+        if isinstance(value, str):
+            entries[name] = Given(value)
+        elif isinstance(value, dict):
+            options = {key: item for key, item in value.items() if key != "enforcementLevel"}
+            entries[name] = Given(value.get("enforcementLevel"), options)
+        else:
+            problems.append(f'{source}: "{name}" must be a level ({_either(_LEVELS)}) or an object of options')
+    return resolve(entries, source, rules, problems)
+
+
+def default(rules: Sequence[Rule[Any]] = RULES) -> Configuration:
+    """What holds without any configuration."""
+    return resolve({}, "", rules)
+
+
+def resolve(
+    entries: Mapping[str, Given], source: str, rules: Sequence[Rule[Any]] = RULES, problems: Iterable[str] = ()
+) -> Configuration:
+    """Check what a configuration says, and fill in what it doesn't.
+
+    Raises:
+        ConfigurationError: Something isn't allowed.
+    """
+    found = list(problems)
+    names = [rule.id for rule in rules]
+    found += [
+        f'{source}: unknown rule "{name}"{nearest(name, names)}; the rules are {", ".join(names)}'
+        for name in entries
+        if name not in names and name != ALL
+    ]
+    everything = entries.get(ALL, Given(named=False))
+    if everything.options:
+        keys = ", ".join(f'"{key}"' for key in everything.options)
+        found.append(f'{source}: "{ALL}" is a level only, it takes no options: move {keys} to a rule')
+    common = _level(everything, ALL, source, found)
+    active: list[ActiveRule] = []
+    inactive: list[InactiveRule] = []
+    for rule in rules:
+        entry = entries.get(rule.id, Given(named=False))
+        level = _level(entry, rule.id, source, found) or common or rule.enforcement
+        missing = [key for key in rule.needed if key not in entry.options]
+        if missing and not entry.options and (level is Enforcement.DISABLED or not entry.named):
+            inactive.append(InactiveRule(rule, f"it needs {_quoted(missing)}"))
+            continue
+        if missing:
+            lacks = f"lacks {_quoted(missing)}, without which it checks nothing"
+            found.append(f"{source}: {rule.id} is configured but {lacks}")
+            continue
+        options = _options(rule, entry.options, source, found)
+        if options is None:
+            continue
+        if level is Enforcement.DISABLED:
+            inactive.append(InactiveRule(rule, "it is disabled"))
+        else:
+            active.append(ActiveRule(rule, level, options))
+    if found:
+        raise ConfigurationError(found)
+    return Configuration(tuple(active), tuple(inactive))
+
+
+def _level(entry: Given, name: str, source: str, problems: list[str]) -> Enforcement | None:
+    if entry.level is None:
+        return None
+    if entry.level in _LEVELS:
+        return Enforcement(entry.level)
+    shown = entry.level if isinstance(entry.level, str) else json.dumps(entry.level)
+    remark = "; these rules can't remediate, they only report" if shown == "remediate" else nearest(shown, _LEVELS)
+    problems.append(f'{source}: {name}: level "{shown}" is not allowed, only {_either(_LEVELS)}{remark}')
+    return None
+
+
+def _options(rule: Rule[Any], given: Mapping[str, Any], source: str, problems: list[str]) -> Options | None:
+    """The options as a model; None, and a problem added for each thing that is wrong."""
+    if not given:
+        return rule.options()  # type: ignore[no-any-return]
+    from jsonschema import Draft202012Validator  # noqa: PLC0415 - the default configuration needs no checking
+
+    validator = Draft202012Validator(rule.schema)
+    wrong = [f"{source}: {rule.id}: {text}" for error in validator.iter_errors(given) for text in _explain(error, rule)]
+    if not wrong:
+        try:
+            return rule.options.model_validate(given)  # type: ignore[no-any-return]
+        except ValidationError as error:
+            wrong = [f"{source}: {rule.id}: {explain(e, rule.options)}" for e in error.errors()]
+    problems += wrong
+    return None
+
+
+def _explain(error: Any, rule: Rule[Any]) -> list[str]:
+    """One of jsonschema's errors as clauses that name the key, what was given and what is allowed."""
+    place = ".".join(map(str, error.absolute_path))
+    if error.validator == "additionalProperties":
+        keys = list(error.schema.get("properties", ()))
+        return [
+            f'unknown key "{".".join(filter(None, (place, key)))}"{nearest(key, keys)}; it takes {", ".join(keys)}'
+            for key in error.instance
+            if key not in keys
+        ]
+    if error.validator in {"anyOf", "oneOf"} and error.context:
+        # Of several alternatives the one that was meant is the one that got furthest into what was given.
+        deepest = max(error.context, key=lambda e: (len(e.absolute_path), e.validator == "additionalProperties"))
+        if len(deepest.absolute_path) > len(error.absolute_path) or deepest.validator == "additionalProperties":
+            return _explain(deepest, rule)
+        kinds = sorted({str(e.validator_value) for e in error.context if e.validator == "type"})
+        return [f'"{place}": {json.dumps(error.instance)[:80]} is not allowed, only {_either(kinds)}']
+    return [f'"{place}": {error.message}']
+
+
+def _either(words: Sequence[str]) -> str:
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _quoted(words: Iterable[str]) -> str:
+    return " and ".join(f'"{word}"' for word in words)

@@ -1,0 +1,354 @@
+"""The policy pack as the engine runs it: a small server of the rules on the engine's own protocol.
+
+The policy SDK's ``PolicyPack`` isn't used because it lets mistakes in the configuration pass in silence and
+deserialises every resource once for every policy. This server checks the configuration as it arrives, looks at a
+resource's type before anything else of it, and answers for all other types at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent import futures
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc
+from google.protobuf import empty_pb2, json_format
+from pulumi.runtime import proto
+from pulumi.runtime.proto import analyzer_pb2_grpc
+
+from pulumi_ampersand._version import __version__
+from pulumi_ampersand.errors import AmpersandError
+from pulumi_ampersand.inventory import Inventory
+from pulumi_ampersand.settings import Access, unknown_keys
+from pulumi_ampersand.terminal import one_line
+from pulumi_ampersand_policies import configuration as policy_configuration
+from pulumi_ampersand_policies.configuration import ALL, Configuration, ConfigurationError, Given
+from pulumi_ampersand_policies.evaluation import Evaluation, Finding, NotEvaluated, evaluate
+from pulumi_ampersand_policies.gate import Gate, GateError, read, stack_gate
+from pulumi_ampersand_policies.rule import Enforcement, Rule, Severity
+from pulumi_ampersand_policies.rules import RULES, readable_connections, verifiable_connections
+
+if TYPE_CHECKING:
+    from pulumi_ampersand.client import Client
+
+NAME: Final = "ampersand"
+STACK_TYPE: Final = "pulumi:pulumi:Stack"
+DATA_SOURCE_TYPES: Final = frozenset({"pulumi-python:dynamic/ampersand:Connections"})
+
+# Both from the engine's sdk/go/common/resource/properties.go and plugin/rpc.go: how unknown values and secrets travel.
+_UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+_SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
+_SECRET: Final = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the name of a kind of value
+
+_LEVELS: Final = {
+    Enforcement.ADVISORY: proto.ADVISORY,
+    Enforcement.MANDATORY: proto.MANDATORY,
+    Enforcement.DISABLED: proto.DISABLED,
+}
+_UNSET: Final = proto.REMEDIATE
+"""Stands for "no level given" where the engine merges what we announce with the user's configuration.
+
+Only so can a rule that its user names be told from one that nobody mentions. No rule can remediate, so a user who asks
+for it after all gets the rule's default level.
+"""
+_SEVERITIES: Final = {
+    Severity.LOW: proto.POLICY_SEVERITY_LOW,
+    Severity.MEDIUM: proto.POLICY_SEVERITY_MEDIUM,
+    Severity.HIGH: proto.POLICY_SEVERITY_HIGH,
+    Severity.CRITICAL: proto.POLICY_SEVERITY_CRITICAL,
+}
+
+
+class Servicer(proto.AnalyzerServicer):
+    """Answers the engine.
+
+    Args:
+        rules: The rules to serve.
+        environ: The environment, for an API key, root and project that the stack's configuration doesn't give.
+        now: The time to judge expiry by.
+        connect: Makes the client that a gate reads with; by default one that uses the network.
+    """
+
+    def __init__(
+        self,
+        rules: Sequence[Rule[Any]] = RULES,
+        *,
+        environ: Mapping[str, str] = os.environ,
+        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+        connect: Callable[[Access], Client] | None = None,
+    ) -> None:
+        self._rules = rules
+        self._environ = environ
+        self._now = now
+        self._connect = connect
+        self._problems: tuple[str, ...] = ()
+        self._configuration = policy_configuration.default(rules)
+        self._config: Mapping[str, str] = {}
+        self._has_stack = False
+        self._project = ""
+        self._gate: Gate | None = None
+        self._lock = threading.Lock()
+        self._stack_answer: list[proto.AnalyzeDiagnostic] | None = None
+
+    def Handshake(
+        self, _request: proto.AnalyzerHandshakeRequest, _context: grpc.ServicerContext
+    ) -> proto.AnalyzerHandshakeResponse:
+        """Nothing to agree on."""
+        return proto.AnalyzerHandshakeResponse()
+
+    def GetPluginInfo(self, _request: empty_pb2.Empty, _context: grpc.ServicerContext) -> proto.PluginInfo:
+        """The pack's version."""
+        return proto.PluginInfo(version=__version__)
+
+    def GetAnalyzerInfo(self, _request: empty_pb2.Empty, _context: grpc.ServicerContext) -> proto.AnalyzerInfo:
+        """The rules and what they can be given."""
+        return proto.AnalyzerInfo(
+            name=NAME,
+            displayName="Ampersand connections",
+            version=__version__,
+            supportsConfig=True,
+            policies=[_announce(rule) for rule in self._rules],
+            initialConfig={rule.id: proto.PolicyConfig(enforcementLevel=_UNSET) for rule in self._rules},
+        )
+
+    def ConfigureStack(
+        self, request: proto.AnalyzerStackConfigureRequest, _context: grpc.ServicerContext
+    ) -> proto.AnalyzerStackConfigureResponse:
+        """Take the stack's configuration, secrets decrypted. ``pulumi policy analyze`` has none to give."""
+        self._config = dict(request.config)
+        self._has_stack = bool(request.stack)
+        self._project = request.project
+        return proto.AnalyzerStackConfigureResponse()
+
+    def Configure(self, request: proto.ConfigureAnalyzerRequest, _context: grpc.ServicerContext) -> empty_pb2.Empty:
+        """Check the pack's configuration. What is wrong becomes a violation: raising would print a traceback."""
+        try:
+            given = _given(request.policyConfig)
+            self._configuration = policy_configuration.resolve(given, "policy pack configuration", self._rules)
+        except ConfigurationError as error:
+            self._problems = error.problems
+        return empty_pb2.Empty()
+
+    def Analyze(self, request: proto.AnalyzeRequest, _context: grpc.ServicerContext) -> proto.AnalyzeResponse:
+        """Judge a data source, or the stack by its gate when its root is shown; nothing else concerns these rules."""
+        if request.type == STACK_TYPE:
+            return proto.AnalyzeResponse(diagnostics=self._stack())
+        if request.type in DATA_SOURCE_TYPES and not self._problems:
+            return proto.AnalyzeResponse(diagnostics=self._data_source(request.properties))
+        return proto.AnalyzeResponse()
+
+    def AnalyzeStack(self, request: proto.AnalyzeStackRequest, _context: grpc.ServicerContext) -> proto.AnalyzeResponse:
+        """Report a stack that has neither a data source nor a gate, where one is required."""
+        readable = self._configuration.active(readable_connections.RULE.id)
+        if (
+            self._problems
+            or readable is None
+            or not isinstance(readable.options, readable_connections.ReadableConnections)
+            or not readable.options.require
+            or self._gate is not None
+            or any(resource.type in DATA_SOURCE_TYPES for resource in request.resources)
+        ):
+            return proto.AnalyzeResponse()
+        text = readable_connections.UNGATED
+        return proto.AnalyzeResponse(diagnostics=[_diagnostic(readable.rule, readable.enforcement, text)])
+
+    def Remediate(self, _request: proto.AnalyzeRequest, _context: grpc.ServicerContext) -> proto.RemediateResponse:
+        """Nothing is remediated."""
+        return proto.RemediateResponse()
+
+    def _stack(self) -> list[proto.AnalyzeDiagnostic]:
+        """What there is to say of the stack as a whole; worked out once, for the gate reads the API."""
+        with self._lock:
+            if self._stack_answer is None:
+                self._stack_answer = self._judge_stack()
+            return self._stack_answer
+
+    def _judge_stack(self) -> list[proto.AnalyzeDiagnostic]:
+        problems = [*self._problems, *unknown_keys(self._config, self._project)]
+        try:
+            self._gate = self._chosen_gate()
+        except GateError as error:
+            problems.append(str(error))
+        if problems:
+            return [_broken_configuration(problems)]
+        if self._gate is not None:
+            return self._report(read(self._gate, self._config, self._environ, self._connect))
+        if self._has_stack:
+            return []
+        return self._not_evaluated(
+            "a gate in the stack's configuration, if there is one, was not evaluated: "
+            "pulumi policy analyze doesn't tell it to policy packs; "
+            "configure the gate in readable-connections to have it judged here, too"
+        )
+
+    def _chosen_gate(self) -> Gate | None:
+        """The gate of the pack's configuration, which wins, or of the stack's."""
+        readable = self._configuration.active(readable_connections.RULE.id)
+        options = readable.options if readable else None
+        if isinstance(options, readable_connections.ReadableConnections) and options.gate is not None:
+            if isinstance(options.gate, Gate):
+                return options.gate
+            return Gate() if options.gate else None
+        return stack_gate(self._config)
+
+    def _data_source(self, properties: Any) -> list[proto.AnalyzeDiagnostic]:
+        """Judge what a data source read."""
+        texts: dict[str, str] = {}
+        for name in ("connections", "observations"):
+            value = _text(properties.fields.get(name))
+            if value is None:
+                return self._not_evaluated("its connections were not evaluated: it isn't targeted by this operation")
+            if value == _UNKNOWN:
+                return self._not_evaluated(
+                    "its connections were not evaluated: a filter isn't known until the update, which judges them then"
+                )
+            texts[name] = value
+        project = _text(properties.fields.get("project")) or ""
+        try:
+            return self._report(Inventory.from_documents(texts["connections"], texts["observations"], project))
+        except AmpersandError as error:
+            return self._not_evaluated(f"its connections were not evaluated: {error}")
+
+    def _report(self, inventory: Inventory) -> list[proto.AnalyzeDiagnostic]:
+        return _diagnostics(evaluate(inventory, self._configuration, self._now()), self._configuration)
+
+    def _not_evaluated(self, reason: str) -> list[proto.AnalyzeDiagnostic]:
+        """One note for all rules together."""
+        verifiable = self._configuration.active(verifiable_connections.RULE.id)
+        return [_diagnostic(verifiable.rule, verifiable.enforcement, one_line(reason))] if verifiable else []
+
+
+def _text(value: Any) -> str | None:
+    """A string property, taken out of its secret wrapping; None if it isn't there."""
+    if value is None:
+        return None
+    kind = value.WhichOneof("kind")
+    if kind == "struct_value":
+        fields = value.struct_value.fields
+        if _SIGNATURE in fields and fields[_SIGNATURE].string_value == _SECRET:
+            return _text(fields.get("value"))
+    return value.string_value if kind == "string_value" else None
+
+
+def _given(sent: Mapping[str, proto.PolicyConfig]) -> dict[str, Given]:
+    """The user's configuration, as far as the engine's merging with what we announced lets it be seen."""
+    common = sent[ALL].enforcementLevel if ALL in sent else None
+    given = {}
+    for name, entry in sent.items():
+        # Of "all" nothing is announced, so there even "remediate" is the user's own word.
+        unset = entry.enforcementLevel == _UNSET and name != ALL
+        level = None if unset else proto.EnforcementLevel.Name(entry.enforcementLevel).lower()
+        options = _whole_numbers(json_format.MessageToDict(entry.properties))
+        named = level is not None and entry.enforcementLevel != common
+        given[name] = Given(level, options, named or bool(options) or name == ALL)
+    return given
+
+
+def _whole_numbers(value: Any) -> Any:
+    """Numbers arrive as floats; pack and audit must say the same of them."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _whole_numbers(item) for key, item in value.items()}
+    return [_whole_numbers(item) for item in value] if isinstance(value, list) else value
+
+
+def _announce(rule: Rule[Any]) -> proto.PolicyInfo:
+    """A rule's metadata. The schemas are kept plain: the fine check, with better errors, is ours."""
+    schema = proto.PolicyConfigSchema()
+    for name, part in rule.schema["properties"].items():
+        plain: dict[str, Any] = {"description": part["description"]}
+        if isinstance(part.get("type"), str):
+            plain["type"] = part["type"]
+        schema.properties.get_or_create_struct(name).update(plain)
+    return proto.PolicyInfo(
+        name=rule.id,
+        displayName=rule.title,
+        description=rule.title,
+        enforcementLevel=_LEVELS[rule.enforcement],
+        severity=_SEVERITIES[rule.severity],
+        policy_type=proto.POLICY_TYPE_RESOURCE,
+        configSchema=schema,
+        remediation_steps=rule.remedy(),
+        tags=rule.tags,
+    )
+
+
+def _diagnostics(evaluation: Evaluation, configuration: Configuration) -> list[proto.AnalyzeDiagnostic]:
+    """Findings as violations, severest first, each rule's capped."""
+    made: list[proto.AnalyzeDiagnostic] = []
+    for active in sorted(configuration.rules, key=lambda active: (-active.rule.severity.rank, active.rule.id)):
+        findings = [finding for finding in evaluation.findings if finding.rule == active.rule.id]
+        limit = active.options.max_reported
+        made += [_violation(active.rule, finding) for finding in findings[:limit]]
+        if len(findings) > limit:
+            more = f"and {len(findings) - limit} more; set maxReported of {active.rule.id} to see them"
+            made.append(_diagnostic(active.rule, active.enforcement, more))
+    if configuration.active(verifiable_connections.RULE.id) is None:
+        made += _crashes(evaluation.not_evaluated)
+    return made
+
+
+def _crashes(not_evaluated: Iterable[NotEvaluated]) -> list[proto.AnalyzeDiagnostic]:
+    """A rule that failed must be seen even where nobody wants to know what could not be verified."""
+    rule = verifiable_connections.RULE
+    return [
+        _diagnostic(rule, Enforcement.MANDATORY, f"{item.rule} was not evaluated: {item.reason}")
+        for item in not_evaluated
+        if item.crashed
+    ]
+
+
+def _violation(rule: Rule[Any], finding: Finding) -> proto.AnalyzeDiagnostic:
+    return _diagnostic(rule, finding.enforcement, one_line(f"{finding.message}. {finding.remediation}"))
+
+
+def _diagnostic(rule: Rule[Any], enforcement: Enforcement, message: str) -> proto.AnalyzeDiagnostic:
+    return proto.AnalyzeDiagnostic(
+        policyName=rule.id,
+        policyPackName=NAME,
+        policyPackVersion=__version__,
+        description=rule.title,
+        message=message,
+        enforcementLevel=_LEVELS[enforcement],
+        severity=_SEVERITIES[rule.severity],
+    )
+
+
+def _broken_configuration(problems: Iterable[str]) -> proto.AnalyzeDiagnostic:
+    """One violation for all that is wrong with the configuration, a line each. Nothing is judged by a wrong one."""
+    return proto.AnalyzeDiagnostic(
+        policyName="configuration",
+        policyPackName=NAME,
+        policyPackVersion=__version__,
+        description="The configuration is valid",
+        message="\n".join(one_line(problem) for problem in problems),
+        enforcementLevel=proto.MANDATORY,
+        severity=proto.POLICY_SEVERITY_CRITICAL,
+    )
+
+
+def serve(rules: Sequence[Rule[Any]] = RULES) -> None:
+    """Run the pack: print a port, answer the engine until it ends this process.
+
+    Args:
+        rules: The rules to serve: ours, and any that follow the same interface.
+    """
+    server = grpc.server(
+        futures.ThreadPoolExecutor(max_workers=4),
+        # Documents may be large: the engine's own limit is 400 MiB.
+        options=[("grpc.max_receive_message_length", 400 * 1024 * 1024)],
+    )
+    analyzer_pb2_grpc.add_AnalyzerServicer_to_server(Servicer(rules), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
+    try:
+        server.wait_for_termination()
+    except KeyboardInterrupt:
+        server.stop(0)

@@ -1,0 +1,55 @@
+"""``token-expiry``: the credential outlives the deployment.
+
+Judges the *effective* expiry: of the refresh token where there is one (one without an expiry works until it is
+revoked), else of the access token. Broken when it is past, or strictly nearer than ``minDays`` (7): a credential that
+expires in exactly seven days keeps the rule. Not evaluated where neither expiry is known, and where the API left open
+whether there is a refresh token. Applies to connections with an OAuth authorization-code grant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from pydantic import Field
+
+from pulumi_ampersand.inventory import Inventory
+from pulumi_ampersand_policies.grant import describe_span, describe_time, effective_expiry, has_grant
+from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
+
+
+class TokenExpiry(Options):
+    """Options of ``token-expiry``."""
+
+    min_days: float = Field(7, ge=0, le=36500, description="The fewest days that a credential must still work.")
+
+
+def check(inventory: Inventory, options: TokenExpiry, now: datetime) -> Iterator[Breach | Unverified]:
+    """Compare each effective expiry with the limit."""
+    limit = timedelta(days=options.min_days)
+    for entry in inventory:
+        if not has_grant(entry):
+            continue
+        expiry = effective_expiry(entry.observation)
+        if isinstance(expiry, str):
+            yield Unverified(expiry, entry)
+        elif expiry is not None:
+            left = expiry.at - now
+            at = describe_time(expiry.at)
+            if left <= timedelta(0):
+                yield Breach(f"{expiry.what} expired {describe_span(-left)} ago, {at}", entry)
+            elif left < limit:
+                minimum = f"minimum {options.min_days:g} days"
+                yield Breach(f"{expiry.what} expires in {describe_span(left)}, {at}; {minimum}", entry)
+
+
+RULE = Rule(
+    id="token-expiry",
+    title="The credential outlives the deployment",
+    severity=Severity.HIGH,
+    enforcement=Enforcement.MANDATORY,
+    remediation="Have the customer authorise again: pulumi-ampersand reauth {connection}",
+    check=check,
+    options=TokenExpiry,
+    tags=("credentials", "expiry", "availability"),
+)
