@@ -2,14 +2,17 @@
 
 One `Client` method for each call. Each is bounded in time (connecting, each read, and the call as a whole with its
 retries) and in size, repeats only what is safe to repeat, and turns every failure into one of
-`pulumi_ampersand.errors`. Nothing here interprets
-connections: that is `pulumi_ampersand.model`.
+`pulumi_ampersand.errors`. Nothing here interprets connections: that is `pulumi_ampersand.model`.
 """
 
 from __future__ import annotations
 
+import json
+import logging
+import re
 import time
 from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -52,9 +55,8 @@ class Limits:
     Attributes:
         connect: Seconds to wait for a connection.
         read: Seconds to wait for each part of an answer.
-        total: Seconds for the whole call, retries and waiting included. Checked whenever bytes arrive and before each
-            repetition, so
-            that a silent server can overrun it by one ``read``.
+        total: Seconds for the whole call, retries and waiting included. Checked whenever a part of the body arrives and
+            before each repetition, so that a silent server can overrun it by one ``read``.
         attempts: How often a call is tried in all.
         answer: The largest answer in bytes, after decompression.
     """
@@ -76,6 +78,9 @@ class Client:
         sleep: Waits that many seconds before a repetition.
         clock: A clock in seconds that never goes back.
         now: The time of day, to which the API's "not before" times are compared.
+
+    Raises:
+        SettingsError: The environment's proxy or certificate settings can't be used.
     """
 
     def __init__(  # noqa: PLR0913 - clock, sleep and transport are the edges that tests take the place of
@@ -93,16 +98,31 @@ class Client:
         self._sleep = sleep
         self._clock = clock
         self._now = now
-        self._http = httpx.Client(
-            auth=_KeyHeader(access.api_key),
-            timeout=httpx.Timeout(self._limits.read, connect=self._limits.connect),
-            transport=transport,
-            # A redirect could carry the key to another origin; the API has none.
-            follow_redirects=False,
-            headers={"Accept": "application/json", "User-Agent": f"pulumi-ampersand/{__version__}"},
-            # Building a TLS context takes as long as reading 10,000 connections, and plain http needs none.
-            verify=access.api_url.startswith("https:"),
-        )
+        try:
+            self._http = httpx.Client(
+                auth=_KeyHeader(access.api_key),
+                timeout=httpx.Timeout(self._limits.read, connect=self._limits.connect),
+                transport=transport,
+                # A redirect could carry the key to another origin; the API has none.
+                follow_redirects=False,
+                headers={
+                    "Accept": "application/json",
+                    "Accept-Encoding": "gzip",
+                    "User-Agent": f"pulumi-ampersand/{__version__}",
+                },
+                # Building a TLS context takes as long as reading 10,000 connections, and plain http needs none.
+                verify=not access.api_url.startswith("http:"),
+            )
+        except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
+            # The text of the others may quote a proxy's password.
+            why = f": {error}" if isinstance(error, ImportError | OSError) else ""
+            raise SettingsError(
+                f"the environment's proxy or certificate settings can't be used{why}; "
+                "check ALL_PROXY, HTTP_PROXY, HTTPS_PROXY and SSL_CERT_FILE"
+            ) from None
+        self._log_filter = _LogFilter(access)
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(self._log_filter)
 
     def __enter__(self) -> Self:
         return self
@@ -115,6 +135,8 @@ class Client:
     def close(self) -> None:
         """Give back the connections to the server."""
         self._http.close()
+        for name in _LOGGERS:
+            logging.getLogger(name).removeFilter(self._log_filter)
 
     def list_connections(
         self,
@@ -149,8 +171,7 @@ class Client:
             project: The project's ID or name.
             connection_id: The connection's ID.
             include_credentials: Ask for both tokens, so that their times, the granted scopes and whether there is a
-                refresh token at all
-                become known. The tokens themselves are dropped while parsing.
+                refresh token at all become known. The tokens themselves are dropped while parsing.
 
         Raises:
             NotFoundError: There is no such project or connection.
@@ -173,8 +194,7 @@ class Client:
     def reauthorization_url(self, project: str, connection_id: str) -> str:
         """A link at which the customer authorises the connection again.
 
-        It is for that customer alone: treat it as
-        confidential.
+        It is for that customer alone: treat it as confidential.
 
         Raises:
             NotFoundError: There is no such project or connection.
@@ -182,16 +202,13 @@ class Client:
         """
         doing = f'making a re-authorisation link for connection "{connection_id}" of project "{project}"'
         body = self._call("PATCH", f"{_connection_path(project, connection_id)}:oauth-update", doing)
-        url = body.decode("utf-8", "replace").strip().strip('"')
-        if not url.startswith(("https://", "http://")) or url != one_line(url) or " " in url:
-            raise AnswerError(f"{doing}: the API's answer is no link")
-        return url
+        return self._read(_link, body, doing)
 
     def _read(self, read: Callable[[bytes], _T], body: bytes, doing: str) -> _T:
         try:
             return read(body)
         except AnswerError as error:
-            raise AnswerError(f"{doing}: {error}") from None
+            raise AnswerError(f"{doing} at {self._access.api_url}: {error}; {_CHECK_ROOT}") from None
 
     def _call(self, method: str, path: str, doing: str, params: Mapping[str, str | None] | None = None) -> bytes:
         import tenacity  # noqa: PLC0415 - a quarter of this module's import time, needed at the first request only
@@ -239,15 +256,19 @@ class Client:
             what = f"connecting took more than {self._limits.connect:g} s"
             if not isinstance(exc, httpx.ConnectTimeout):
                 what = f"the server sent nothing for {self._limits.read:g} s"
-            raise _AttemptError(TransportError(f"{doing}: {what}"), repeatable=safe) from exc
+            raise _AttemptError(TransportError(f"{doing}: {what}; {_CHECK_NETWORK}"), repeatable=safe) from exc
         except httpx.InvalidURL:
             raise _AttemptError(SettingsError(f"{doing}: ampersand:apiUrl (or AMP_API_URL) is no URL")) from None
+        except httpx.ProtocolError as exc:
+            # What comes after a colon quotes what the server sent, which may echo the key.
+            text = str(exc).partition(":")[0]
+            raise _AttemptError(TransportError(f"{doing}: {text}; {_CHECK_NETWORK}"), repeatable=idempotent) from None
         except (httpx.TransportError, httpx.DecodingError) as exc:
+            text = one_line(self._access.api_key.cut_from(str(exc)), 200) or type(exc).__name__
+            if "CERTIFICATE_VERIFY_FAILED" in text:
+                raise _AttemptError(TransportError(f"{doing}: {text}; {_CHECK_CERTIFICATE}")) from exc
             safe = idempotent or isinstance(exc, httpx.ConnectError)
-            text = self._access.api_key.cut_from(one_line(str(exc), 200)) or type(exc).__name__
-            raise _AttemptError(
-                TransportError(f"{doing}: {text}; check the network, proxy and ampersand:apiUrl"), repeatable=safe
-            ) from exc
+            raise _AttemptError(TransportError(f"{doing}: {text}; {_CHECK_NETWORK}"), repeatable=safe) from exc
         wait = 0.0
         if error.retry_after is not None:
             wait = max(0.0, (error.retry_after - self._now()).total_seconds())
@@ -265,6 +286,11 @@ class Client:
 
     def _receive(self, response: httpx.Response, limit: int, doing: str, deadline: float) -> bytes:
         """Up to ``limit`` bytes of an answer, and some more where there are more."""
+        if response.headers.get("content-encoding", "identity").strip().lower() not in {"identity", "gzip"}:
+            # Compressed twice, 10 kB are 10 GB, and the decoder gives them all at once.
+            raise _AttemptError(
+                AnswerError(f"{doing}: the answer is compressed otherwise than asked for; {_CHECK_NETWORK}")
+            )
         chunks: list[bytes] = []
         size = 0
         for chunk in response.iter_bytes():
@@ -284,14 +310,16 @@ class Client:
 
         status = response.status_code
         problem = Problem()
-        if "json" in response.headers.get("content-type", ""):
-            problem = Problem.parse(self._receive(response, _PROBLEM_LIMIT, doing, deadline))
+        if "json" in response.headers.get("content-type", "").lower():
+            # The status says the most: a broken explanation must not hide it.
+            with suppress(_AttemptError, httpx.TransportError, httpx.DecodingError):
+                problem = Problem.parse(self._receive(response, _PROBLEM_LIMIT, doing, deadline))
         cut = self._access.api_key.cut_from
         detail = cut(one_line(problem.explanation())) or responses.get(status, "unknown status")
         remedy = cut(one_line(problem.remedy)) or _REMEDIES.get(status, "")
         if response.next_request is not None:
             target = response.next_request.url
-            detail, remedy = f"redirect to {target.scheme}://{target.host}", _REDIRECTED
+            detail, remedy = cut(f"redirect to {target.scheme}://{target.netloc.decode()}"), _REDIRECTED
         after = _header_time(response.headers.get("retry-after"), self._now)
         return api_error_type(status)(
             doing,
@@ -304,6 +332,9 @@ class Client:
         )
 
 
+_CHECK_CERTIFICATE: Final = "check ampersand:apiUrl, or set SSL_CERT_FILE to your certificate authority's file"
+_CHECK_NETWORK: Final = "check the network, proxy and ampersand:apiUrl"
+_CHECK_ROOT: Final = "check that ampersand:apiUrl (or AMP_API_URL) is the API's root"
 _FILTER: Final = "filter by provider, group_ref or consumer_ref"
 _REDIRECTED: Final = (
     "Redirects aren't followed, for they would carry the API key: set ampersand:apiUrl to the API itself"
@@ -326,6 +357,27 @@ class _KeyHeader(httpx.Auth):
         yield request
 
 
+_LOGGERS: Final = ("httpx", "httpcore.http11")
+_QUERY: Final = re.compile(r"\?\S*")
+
+
+class _LogFilter(logging.Filter):
+    """Keeps the key, which a server may echo in a header, and the filters, which may be secret, out of others' logs."""
+
+    def __init__(self, access: Access) -> None:
+        super().__init__()
+        self._access = access
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        clean = self._access.api_key.cut_from(message)
+        if self._access.api_url in message:
+            clean = _QUERY.sub("?…", clean)
+        if clean != message:
+            record.msg, record.args = clean, ()
+        return True
+
+
 class _AttemptError(Exception):
     """One failed try: the error to report if no other follows, and what the retry policy needs to know."""
 
@@ -340,6 +392,19 @@ def _connection_path(project: str, connection_id: str) -> str:
     return f"/v1/projects/{_segment(project, 'a project')}/connections/{_segment(connection_id, 'a connection')}"
 
 
+def _link(body: bytes) -> str:
+    """The link in an answer, which is plain text; JSON text, in which an ``&`` may be escaped, is understood, too."""
+    text = body.decode("utf-8", "replace").strip()
+    if text.startswith('"'):
+        try:
+            text = json.loads(text)
+        except ValueError:
+            text = ""
+    if not text.startswith(("https://", "http://")) or text != one_line(text) or " " in text:
+        raise AnswerError("the API's answer is no link")
+    return text
+
+
 def _segment(name: str, what: str) -> str:
     """Encode a name as exactly one segment of a path.
 
@@ -352,8 +417,8 @@ def _segment(name: str, what: str) -> str:
 
 
 def _encodable(text: str) -> str:
-    """Text that may hold lone surrogates, as text that can be sent."""
-    return text.encode("utf-8", "replace").decode()
+    """Text that may hold lone surrogates, as text that can be sent: U+FFFD for each, as when it is read."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _header_time(value: str | None, now: Callable[[], datetime]) -> datetime | None:

@@ -69,7 +69,7 @@ class Connections(Resource, module="ampersand", name="Connections"):
 
     @property
     def connections(self) -> pulumi.Output[Sequence[Connection]]:
-        """The connections, sorted by ID; they can be exported, passed as inputs or lifted (``connections[0].group.name``)."""
+        """The connections, sorted by ID: to be exported, passed as inputs or lifted (``connections[0].group.name``)."""
         return self._document().apply(self._parse)
 
     @property

@@ -6,8 +6,8 @@
     ├── SettingsError             a setting is missing or wrong; nothing was sent
     ├── TransportError            no whole answer arrived: network, TLS, time-out, redirect
     │   └── DeadlineExceededError the time for the whole call, retries included, is over
-    ├── AnswerError               an answer arrived that the API doesn't promise: not JSON, too large, an entry without
-    id └── ApiError                  the API refused (status 4xx) or failed (5xx)
+    ├── AnswerError               an answer arrived that the API doesn't promise: no JSON, too large, no ID
+    └── ApiError                  the API refused (status 4xx) or failed (5xx)
         ├── AuthenticationError   401: the key is missing, wrong or revoked
         ├── PermissionDeniedError 403: the key may not do this
         ├── NotFoundError         404: no such project or connection

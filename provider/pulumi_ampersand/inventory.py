@@ -99,7 +99,8 @@ class Inventory:
     def merge(cls, parts: Sequence[Inventory]) -> Inventory:
         """One inventory of several projects."""
         whole = cls(unread=[reason for part in parts for reason in part.unread])
-        whole._entries = tuple(entry for part in parts for entry in part)
+        entries = (entry for part in parts for entry in part)
+        whole._entries = tuple(sorted(entries, key=lambda entry: (entry.connection.id, entry.project)))
         return whole
 
     def only(self, ids: Iterable[str]) -> Inventory:
@@ -182,11 +183,11 @@ def _decode(document: str, kind: type[_Document]) -> _Document:
     try:
         decoded = msgspec.json.decode(document, type=kind)
         version = decoded.v
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         # A newer version may have other types, so look at its number before complaining about them.
         try:
             version = msgspec.json.decode(document, type=_Version).v
-        except (msgspec.DecodeError, UnicodeError):
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             version = 0
         if version <= VERSION:
             raise AnswerError(f"the {name} document can't be read: {error}; run: pulumi refresh") from None

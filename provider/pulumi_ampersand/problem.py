@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from pulumi_ampersand.model import parse_time
+from pulumi_ampersand.model import parse_time, repair_text
 
 
 def _text(value: Any) -> str:
@@ -62,7 +62,7 @@ class Problem(BaseModel):
     def parse(cls, data: bytes) -> Problem:
         """Read a problem document; what isn't one gives an empty problem, for the status still tells something."""
         try:
-            return cls.model_validate_json(data)
+            return cls.model_validate_json(repair_text(data))
         except ValidationError:
             return cls()
 

@@ -7,6 +7,7 @@ key is found, so that it can be pickled, printed and kept in a state; `Settings.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -28,11 +29,24 @@ class Lookup(Protocol):
 
 
 class ApiKey:
-    """An API key that shows itself nowhere: not in a repr, a log or a format string."""
+    """An API key that shows itself nowhere: not in a repr, a log or a format string.
+
+    Args:
+        value: The key.
+        source: The name of the place where it was found, for the error.
+
+    Raises:
+        SettingsError: No HTTP header can carry it.
+    """
 
     __slots__ = ("_value",)
 
-    def __init__(self, value: str) -> None:
+    def __init__(self, value: str, source: str = f"{NAMESPACE}:apiKey") -> None:
+        if not (value and value.isascii() and value.isprintable()) or " " in value:
+            raise SettingsError(
+                "the API key is empty or has characters that no HTTP header can carry; "
+                f"run: pulumi config set --secret {source} <key>"
+            )
         self._value = value
 
     def __repr__(self) -> str:
@@ -48,8 +62,8 @@ class ApiKey:
         return self._value
 
     def cut_from(self, text: str) -> str:
-        """Replace the key in text that a server sent, which may echo it."""
-        return text.replace(self._value, "[API key]")
+        """Replace the key in text that a server sent, which may echo it, in other letter case, too (host names)."""
+        return re.sub(re.escape(self._value), "[API key]", text, flags=re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -87,18 +101,13 @@ class Settings:
         Raises:
             SettingsError: There is no key, or the key or the root can't be used.
         """
-        key = (config.get(self.api_key_config) or environ.get(self.api_key_env) or "").strip()
+        key = _first(config.get(self.api_key_config), environ.get(self.api_key_env))
         if not key:
             raise SettingsError(
                 f"no API key; run: pulumi config set --secret {self.api_key_config} <key> (or set {self.api_key_env})"
             )
-        if not (key.isascii() and key.isprintable()) or " " in key:
-            raise SettingsError(
-                "the API key has characters that no HTTP header can carry; "
-                f"run: pulumi config set --secret {self.api_key_config} <key>"
-            )
-        url = config.get(f"{NAMESPACE}:apiUrl") or environ.get("AMP_API_URL") or DEFAULT_API_URL
-        return Access(ApiKey(key), _root(url))
+        url = _first(config.get(f"{NAMESPACE}:apiUrl"), environ.get("AMP_API_URL"), DEFAULT_API_URL)
+        return Access(ApiKey(key, self.api_key_config), _root(url))
 
     def project(self, config: Lookup, environ: Mapping[str, str]) -> str:
         """The project (ID or name) to read where a caller names none.
@@ -106,7 +115,7 @@ class Settings:
         Raises:
             SettingsError: None is set.
         """
-        project: str = config.get(f"{NAMESPACE}:project") or environ.get("AMP_PROJECT") or ""
+        project = _first(config.get(f"{NAMESPACE}:project"), environ.get("AMP_PROJECT"))
         if not project:
             raise SettingsError(
                 "no project; run: pulumi config set ampersand:project <id or name> "
@@ -115,9 +124,14 @@ class Settings:
         return project
 
 
+def _first(*values: str | None) -> str:
+    """The first value that isn't blank, without the line end that it may have from a file or a pipe; else nothing."""
+    return next((value.strip() for value in values if value and value.strip()), "")
+
+
 def _root(url: str) -> str:
     try:
-        parts = urlsplit(url.strip())
+        parts = urlsplit(url)
         host = parts.hostname
         parts.port  # noqa: B018 - reading it is what checks it
     except ValueError:
@@ -146,8 +160,7 @@ def unknown_keys(config: Mapping[str, str], project: str = "") -> list[str]:
     Args:
         config: The stack's configuration under full keys.
         project: The Pulumi project's name. A project called "ampersand" keeps its own configuration in this namespace,
-            so there only
-            what looks like a misspelling counts.
+            so there only what looks like a misspelling counts.
     """
     sentences = []
     for full in sorted(config):
