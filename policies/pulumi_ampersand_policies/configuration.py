@@ -89,8 +89,9 @@ def parse(text: str, source: str, rules: Sequence[Rule[Any]] = RULES) -> Configu
         ConfigurationError: It is no JSON, or says something that isn't allowed.
     """
     try:
-        content = json.loads(text or "{}")
-    except ValueError as error:
+        # The engine, too, takes an empty file for an empty configuration.
+        content = json.loads(text.strip() or "{}")
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError([f"{source} is no JSON: {error}"]) from None
     if not isinstance(content, dict):
         raise ConfigurationError([f"{source} must be a JSON object: rule: level, or rule: {{options}}"])
@@ -101,6 +102,8 @@ def parse(text: str, source: str, rules: Sequence[Rule[Any]] = RULES) -> Configu
             entries[name] = Given(value)
         elif isinstance(value, dict):
             options = {key: item for key, item in value.items() if key != "enforcementLevel"}
+            if value.get("enforcementLevel", "") is None:
+                problems.append(f'{source}: {name}: level "null" is not allowed, only {_either(_LEVELS)}')
             entries[name] = Given(value.get("enforcementLevel"), options)
         else:
             problems.append(f'{source}: "{name}" must be a level ({_either(_LEVELS)}) or an object of options')
@@ -170,22 +173,19 @@ def _level(entry: Given, name: str, source: str, problems: list[str]) -> Enforce
 
 def _options(rule: Rule[Any], given: Mapping[str, Any], source: str, problems: list[str]) -> Options | None:
     """The options as a model; None, and a problem added for each thing that is wrong."""
-    if not given:
-        return rule.options()  # type: ignore[no-any-return]
-    from jsonschema import Draft202012Validator  # noqa: PLC0415 - the default configuration needs no checking
+    try:
+        # Strict, so that nothing passes here that the schema forbids.
+        return rule.options.model_validate_json(json.dumps(given), strict=True)  # type: ignore[no-any-return]
+    except ValidationError as error:
+        fine = [explain(e, rule.options) for e in error.errors()]
+    from jsonschema import Draft202012Validator  # noqa: PLC0415 - a third of a pack's start, for mistakes only
 
-    validator = Draft202012Validator(rule.schema)
-    wrong = [f"{source}: {rule.id}: {text}" for error in validator.iter_errors(given) for text in _explain(error, rule)]
-    if not wrong:
-        try:
-            return rule.options.model_validate(given)  # type: ignore[no-any-return]
-        except ValidationError as error:
-            wrong = [f"{source}: {rule.id}: {explain(e, rule.options)}" for e in error.errors()]
-    problems += wrong
+    coarse = [text for error in Draft202012Validator(rule.schema).iter_errors(given) for text in _explain(error)]
+    problems += [f"{source}: {rule.id}: {text}" for text in coarse or fine]
     return None
 
 
-def _explain(error: Any, rule: Rule[Any]) -> list[str]:
+def _explain(error: Any) -> list[str]:
     """One of jsonschema's errors as clauses that name the key, what was given and what is allowed."""
     place = ".".join(map(str, error.absolute_path))
     if error.validator == "additionalProperties":
@@ -195,14 +195,19 @@ def _explain(error: Any, rule: Rule[Any]) -> list[str]:
             for key in error.instance
             if key not in keys
         ]
-    if error.validator in {"anyOf", "oneOf"} and error.context:
-        # Of several alternatives the one that was meant is the one that got furthest into what was given.
-        deepest = max(error.context, key=lambda e: (len(e.absolute_path), e.validator == "additionalProperties"))
-        if len(deepest.absolute_path) > len(error.absolute_path) or deepest.validator == "additionalProperties":
-            return _explain(deepest, rule)
-        kinds = sorted({str(e.validator_value) for e in error.context if e.validator == "type"})
+    here = [e for e in (error, *error.context) if e.absolute_path == error.absolute_path and e.validator == "type"]
+    # Of several alternatives the one that was meant is the one whose type is right.
+    meant = [e for e in error.context if e not in here]
+    if meant:
+        return [text for e in meant for text in _explain(e)]
+    if here:
+        kinds = sorted({kind for e in here for kind in _listed(e.validator_value)})
         return [f'"{place}": {json.dumps(error.instance)[:80]} is not allowed, only {_either(kinds)}']
     return [f'"{place}": {error.message}']
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
 
 
 def _either(words: Sequence[str]) -> str:

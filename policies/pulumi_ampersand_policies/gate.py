@@ -34,20 +34,20 @@ def _as_list(value: Any) -> Any:
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
 
 
-_SCALAR = {"type": ["string", "number", "boolean"]}
-_Text = Annotated[str, BeforeValidator(_as_text), WithJsonSchema(_SCALAR), Field(min_length=1)]
+_SCALAR = {"type": ["string", "number", "boolean"], "minLength": 1}
+_Text = Annotated[str, Field(min_length=1), BeforeValidator(_as_text), WithJsonSchema(_SCALAR)]
 _Texts = Annotated[
     list[_Text],
-    BeforeValidator(_as_list),
-    WithJsonSchema({"type": ["array", "string", "number"], "items": _SCALAR}),
     Field(min_length=1),
+    BeforeValidator(_as_list),
+    WithJsonSchema({"type": ["array", *_SCALAR["type"]], "items": _SCALAR, "minItems": 1, "minLength": 1}),
 ]
 
 
 class Gate(BaseModel):
     """Which connections a gate reads and judges. Without any field: all of the stack's project."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, defer_build=True)
 
     projects: _Texts | None = Field(None, description="Projects, ID or name; by default ampersand:project.")
     provider: _Text | None = Field(None, description="Only connections to this provider.")
@@ -75,11 +75,13 @@ def stack_gate(config: Mapping[str, str]) -> Gate | None:
         return None
     try:
         value = json.loads(text)
-    except ValueError:
-        mend = f"run: pulumi config set --path {key}.provider <provider>"
-        raise GateError(f"{key} must be true or an object; {mend}") from None
+    except (ValueError, RecursionError):
+        value = None
     if isinstance(value, bool):
         return Gate() if value else None
+    if not isinstance(value, dict):
+        mend = f"run: pulumi config set --path {key}.provider <provider>"
+        raise GateError(f"{key} must be true, false or an object; {mend}")
     try:
         return Gate.model_validate(value)
     except ValidationError as error:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from functools import cached_property
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -51,7 +51,7 @@ class Options(BaseModel):
     given.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, defer_build=True)
 
     max_reported: int = Field(20, ge=1, description="How many findings of the rule a preview shows for one resource.")
 
@@ -112,8 +112,6 @@ class Rule(Generic[OptionsT]):
     options: type[OptionsT]
     tags: tuple[str, ...] = field(default=())
 
-    ABOUT_ALL: ClassVar[str] = "<connection>"
-
     @property
     def needed(self) -> tuple[str, ...]:
         """The options without which the rule is inactive."""
@@ -124,7 +122,7 @@ class Rule(Generic[OptionsT]):
         """The JSON Schema of its options."""
         return self.options.model_json_schema(by_alias=True)
 
-    def remedy(self, connection_id: str = ABOUT_ALL) -> str:
-        """How to mend it, for one connection."""
-        name = connection_id if connection_id == self.ABOUT_ALL else shlex.quote(one_line(connection_id, 120))
+    def remedy(self, connection_id: str | None = None) -> str:
+        """How to mend it, for one connection, or for any."""
+        name = "<connection>" if connection_id is None else shlex.quote(one_line(connection_id, 120))
         return self.remediation.replace("{connection}", name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple, TypeVar
+from typing import Annotated, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -138,18 +138,21 @@ class Inventory:
         return connections.decode(), observations.decode()
 
 
+_Number = Annotated[int, msgspec.Meta(ge=1)]
+
+
 class _Connections(msgspec.Struct):
-    v: int
+    v: _Number
     connections: Sequence[ConnectionKeys]
 
 
 class _Observations(msgspec.Struct):
-    v: int
+    v: _Number
     observations: dict[str, Observation]
 
 
 class _Version(msgspec.Struct):
-    v: int
+    v: _Number
 
 
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")

@@ -137,7 +137,8 @@ def _root(url: str) -> str:
     except ValueError:
         host = None
     where = "ampersand:apiUrl (or AMP_API_URL)"
-    if not host or parts.scheme not in {"http", "https"}:
+    # urlsplit drops line ends without a word.
+    if not host or parts.scheme not in {"http", "https"} or not url.isprintable() or " " in url:
         raise SettingsError(f"{where} is no http or https URL; the default is {DEFAULT_API_URL}")
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise SettingsError(f"{where} must be a plain URL: no user name, password, query or fragment")

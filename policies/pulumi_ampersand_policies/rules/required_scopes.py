@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Annotated
 
 from pydantic import Field
 
@@ -21,12 +22,15 @@ from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand_policies.grant import for_provider, has_grant, why_no_scopes
 from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
 
+_Scope = Annotated[str, Field(min_length=1)]
+
 
 class RequiredScopes(Options):
     """Options of ``required-scopes``."""
 
-    scopes: dict[str, list[str | list[str]]] = Field(
-        description='For each provider, or "*": scopes that must be granted; of a list inside the list, any one.'
+    scopes: dict[str, list[_Scope | Annotated[list[_Scope], Field(min_length=1)]]] = Field(
+        min_length=1,
+        description='For each provider, or "*": scopes that must be granted; of a list inside the list, any one.',
     )
 
 

@@ -39,7 +39,7 @@ def check(inventory: Inventory, options: TokenExpiry, now: datetime) -> Iterator
             if left <= timedelta(0):
                 yield Breach(f"{expiry.what} expired {describe_span(-left)} ago, {at}", entry)
             elif left < limit:
-                minimum = f"minimum {options.min_days:g} days"
+                minimum = f"minimum {options.min_days:g} day{'' if options.min_days == 1 else 's'}"
                 yield Breach(f"{expiry.what} expires in {describe_span(left)}, {at}; {minimum}", entry)
 
 
