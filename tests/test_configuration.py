@@ -10,8 +10,7 @@ import pytest
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies.configuration import Configuration, ConfigurationError, Given, default, parse, resolve
 from pulumi_ampersand_policies.gate import Gate
-from pulumi_ampersand_policies.rule import Enforcement
-from pulumi_ampersand_policies.rules import RULES
+from pulumi_ampersand_policies.rules import RULES, token_expiry
 from pulumi_ampersand_policies.rules.readable_connections import ReadableConnections
 from pulumi_ampersand_policies.rules.required_scopes import RequiredScopes
 from pulumi_ampersand_policies.rules.token_expiry import TokenExpiry
@@ -62,8 +61,8 @@ def test_nothing_given_is_the_default(text: str) -> None:
 def test_every_rule_is_either_active_or_not() -> None:
     """No rule is lost between the two lists."""
     configuration = parse('{"token-expiry": "disabled"}', "policy.json")
-    named = [part.rule.id for part in (*configuration.rules, *configuration.inactive)]
-    assert sorted(named) == sorted(rule.id for rule in RULES)
+    active, inactive = ([part.rule.id for part in parts] for parts in (configuration.rules, configuration.inactive))
+    assert sorted(active + inactive) == sorted(rule.id for rule in RULES)
     assert configuration.active("token-expiry") is None
     assert configuration.active("nonsense") is None
 
@@ -198,9 +197,7 @@ def test_numbers_may_be_floats() -> None:
             'token-expiry: unknown key "minDay" (did you mean "minDays"?); it takes maxReported, minDays',
             id="key-nearest",
         ),
-        pytest.param(
-            {"token-expiry": {"level": "advisory"}}, 'token-expiry: unknown key "level"; it takes', id="key"
-        ),
+        pytest.param({"token-expiry": {"level": "advisory"}}, 'token-expiry: unknown key "level"; it takes', id="key"),
         pytest.param(
             {"token-expiry": {"minDays": "3"}}, 'token-expiry: "minDays": "3" is not allowed, only number', id="text"
         ),
@@ -258,7 +255,7 @@ def test_numbers_may_be_floats() -> None:
         ),
         pytest.param(
             {"required-scopes": {"scopes": {"salesforce": [""]}}},
-            'required-scopes: "scopes.salesforce.0": \'\' should be non-empty',
+            "required-scopes: \"scopes.salesforce.0\": '' should be non-empty",
             id="empty-scope",
         ),
         pytest.param(
@@ -295,7 +292,7 @@ def test_numbers_may_be_floats() -> None:
         ),
         pytest.param(
             {"readable-connections": {"gate": {"provider": ""}}},
-            'readable-connections: "gate.provider": \'\' should be non-empty',
+            "readable-connections: \"gate.provider\": '' should be non-empty",
             id="gate-empty",
         ),
         pytest.param(
@@ -407,9 +404,8 @@ def test_entries_that_come_from_elsewhere_are_checked_alike() -> None:
 
 def test_rules_can_be_others_than_ours() -> None:
     """A configuration is checked against the rules that are given, not against a list of its own."""
-    configuration = parse('{"token-expiry": "advisory"}', "policy.json", [rule for rule in RULES if rule.tags][2:3])
-    assert [(active.rule.id, active.enforcement) for active in configuration.rules] == [
-        ("token-expiry", Enforcement.ADVISORY)
-    ]
+    rules = [token_expiry.RULE]
+    configuration = parse('{"token-expiry": "advisory"}', "policy.json", rules)
+    assert levels(configuration) == {"token-expiry": "advisory"}
     with pytest.raises(ConfigurationError, match="unknown rule"):
-        parse('{"no-bad-credentials": "advisory"}', "policy.json", configuration.rules and [RULES[2]])
+        parse('{"no-bad-credentials": "advisory"}', "policy.json", rules)

@@ -6,14 +6,14 @@ import json
 import pickle
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 
 import msgspec
 import pytest
-from loose_answers import CANARY, WRONG, loose_answer
 
+from loose_answers import CANARY, WRONG, loose_answer
 from pulumi_ampersand import model
 from pulumi_ampersand.errors import AnswerError
 from pulumi_ampersand.model import (
@@ -63,7 +63,7 @@ FULL: dict[str, Any] = {
     "providerMetadata": {"instance.url": {"value": "https://x.test", "source": "token", "displayName": "Instance"}},
     "createTime": "2026-01-01T00:00:00Z",
     "updateTime": "2026-01-02T00:00:00Z",
-    "oauth2AuthorizationCode": {"accessToken": TOKEN, "refreshToken": TOKEN, "scopes": ["read", "write"]},
+    "oauth2AuthorizationCode": {"accessToken": {**TOKEN}, "refreshToken": {**TOKEN}, "scopes": ["read", "write"]},
     "apiKey": f"{CANARY}-key",
 }
 """A connection in which every field that is read has a value."""
@@ -106,13 +106,23 @@ PATHS = [path for path in all_read_paths() if path not in {(key,) for key in REQ
 """The path of each optional field; a field that is missing in `FULL` would be a KeyError here."""
 
 
-def changed(path: tuple[str, ...], change: Callable[[dict[str, Any], str], object]) -> dict[str, Any]:
-    """`FULL` with one field changed."""
+def without(path: tuple[str, ...]) -> dict[str, Any]:
+    """`FULL` without one field."""
     entry = copy.deepcopy(FULL)
     part = entry
     for key in path[:-1]:
         part = part[key]
-    change(part, path[-1])
+    del part[path[-1]]
+    return entry
+
+
+def with_value(path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """`FULL` with another value in one field."""
+    entry = without(path)
+    part = entry
+    for key in path[:-1]:
+        part = part[key]
+    part[path[-1]] = value
     return entry
 
 
@@ -125,9 +135,9 @@ def value_at(path: tuple[str, ...]) -> Any:
 
 
 def fits(path: tuple[str, ...], value: Any) -> bool:
-    """Whether a value has the right JSON type for a field (of a list's items, too)."""
+    """Whether a value has the right JSON type for a field."""
     if ".".join(path) in SCOPES:
-        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+        return value == [] or isinstance(value, str)
     return isinstance(value, type(value_at(path)))
 
 
@@ -167,7 +177,7 @@ def test_the_least_connection_is_read() -> None:
 
 def test_the_paths_cover_what_is_read() -> None:
     """The loops below are over all fields."""
-    assert len(PATHS) == len(set(PATHS)) == 34
+    assert len(PATHS) == len(set(PATHS)) == 37
     assert ("oauth2AuthorizationCode", "refreshToken", "expiresAt") in PATHS
     assert ("providerMetadata", "instance.url", "value") in PATHS
 
@@ -175,29 +185,24 @@ def test_the_paths_cover_what_is_read() -> None:
 @pytest.mark.parametrize("path", PATHS, ids=".".join)
 def test_null_is_the_same_as_absent(path: tuple[str, ...]) -> None:
     """A field that is null is missing, and no gap."""
-    nulled = read(changed(path, lambda part, key: part.update({key: None})))
-    assert nulled == read(changed(path, lambda part, key: part.pop(key)))
+    nulled = read(with_value(path, None))
+    assert nulled == read(without(path))
     assert nulled[1].gaps == {}
 
 
 @pytest.mark.parametrize("path", PATHS, ids=".".join)
 def test_a_wrong_type_counts_as_absent_and_is_a_gap(path: tuple[str, ...]) -> None:
     """Only the field itself is lost, the gap has its name and what was sent, and never the value."""
+    expected = read(without(path))
     wrong = [value for value in [*WRONG, f"{CANARY}-text"] if not fits(path, value)]
-    assert wrong
+    assert len(wrong) > 5
     for value in wrong:
-        if ".".join(path) in SCOPES and isinstance(value, str):
-            continue
-        connection, observation = read(changed(path, lambda part, key, value=value: part.update({key: value})))
-        without, expected = read(changed(path, lambda part, key: part.pop(key)))
-        if isinstance(value, dict) and isinstance(value_at(path), dict):
-            continue
-        assert connection == without
-        name, (gap_name, reason) = ".".join(path), *observation.gaps.items()
-        assert gap_name == name
+        connection, observation = read(with_value(path, value))
+        assert (connection, msgspec.structs.replace(observation, gaps={})) == expected
+        ((name, reason),) = observation.gaps.items()
+        assert name == ".".join(path)
         assert reason.startswith(f"the API sent {kind(value)}")
-        assert msgspec.structs.replace(observation, gaps={}) == expected
-        assert CANARY not in repr((connection, observation))
+        assert CANARY not in reason
 
 
 def test_a_list_that_holds_more_than_scopes_says_so() -> None:
@@ -305,7 +310,7 @@ def test_an_answer_that_is_no_json_is_an_error(data: bytes) -> None:
     """The message is one short line that shows nothing of the answer."""
     for call in (read_connections, read_projects, lambda data: read_connection(data, refresh_token_told=True)):
         with pytest.raises(AnswerError) as caught:
-            call(data)  # type: ignore[operator]
+            call(data)
         text = str(caught.value)
         assert text.startswith(("expected a JSON ", "connections[0] "))
         assert len(text) < 200
@@ -366,7 +371,7 @@ def test_numbers_without_bounds_are_gaps(number: bytes) -> None:
         (b"\xed\xa0\x80", "\ufffd\ufffd\ufffd"),
         (b"\xc3\xa9\xf0\x9f\x9a\x80", "é🚀"),
     ],
-    ids=lambda value: ascii(value),
+    ids=ascii,
 )
 def test_what_is_no_text_is_replaced(sent: bytes, text: str) -> None:
     """Lone surrogates and bytes that aren't UTF-8 become U+FFFD, in values and in keys; all else stays."""
@@ -483,9 +488,9 @@ def credentials_everywhere() -> Iterator[dict[str, Any]]:
     yield {**FULL, "projectId": 5}
     yield {**FULL, "newField": {"token": f"{CANARY}-new"}, "token": f"{CANARY}-top", "projectId": 5}
     for path in PATHS:
-        if path[0] == "oauth2AuthorizationCode":
+        if path[0] == "oauth2AuthorizationCode" and path[-1] != "scopes":
             for value in ([f"{CANARY}-list"], {"token": f"{CANARY}-object"}, {f"{CANARY}-key": 1}):
-                yield changed(path, lambda part, key, value=value: part.update({key: value}))
+                yield with_value(path, value)
     grant = FULL["oauth2AuthorizationCode"]
     yield {**FULL, "oauth2AuthorizationCode": {**grant, "accessToken": f"{CANARY}-text"}}
     yield {**FULL, "basic": {"username": f"{CANARY}-user", "password": f"{CANARY}-password"}, "group": "wrong"}
@@ -675,23 +680,28 @@ def test_a_single_connection_is_one_object(data: bytes) -> None:
         read_connection(json.dumps(LEAST).encode() + b"," + json.dumps(LEAST).encode(), refresh_token_told=True)
 
 
+def utc(*parts: int) -> datetime:
+    """A time in UTC, from year to microsecond."""
+    return datetime(*parts, tzinfo=timezone.utc)  # type: ignore[arg-type, misc]
+
+
 TIMES = {
-    "2026-01-02T03:04:05Z": datetime(2026, 1, 2, 3, 4, 5),
-    "2026-01-02T03:04:05.6Z": datetime(2026, 1, 2, 3, 4, 5, 600_000),
-    "2026-01-02T03:04:05.123456Z": datetime(2026, 1, 2, 3, 4, 5, 123_456),
-    "2026-01-02T03:04:05.1234569Z": datetime(2026, 1, 2, 3, 4, 5, 123_456),
-    "2026-01-02T03:04:05.123456789123456789123456789Z": datetime(2026, 1, 2, 3, 4, 5, 123_456),
-    "2026-12-31T23:59:59.999999999Z": datetime(2026, 12, 31, 23, 59, 59, 999_999),
-    "9999-12-31T23:59:59.9999999Z": datetime(9999, 12, 31, 23, 59, 59, 999_999),
-    "0001-01-01T00:00:00Z": datetime(1, 1, 1),
-    "2026-01-02T03:04:05+05:30": datetime(2026, 1, 1, 21, 34, 5),
-    "2026-01-02T03:04:05.5-12:00": datetime(2026, 1, 2, 15, 4, 5, 500_000),
-    "2026-01-02T03:04:05.1234567+01:00": datetime(2026, 1, 2, 2, 4, 5, 123_456),
-    "2026-01-02T03:04:05-00:00": datetime(2026, 1, 2, 3, 4, 5),
-    "2026-01-02t03:04:05z": datetime(2026, 1, 2, 3, 4, 5),
-    "2026-01-02 03:04:05Z": datetime(2026, 1, 2, 3, 4, 5),
-    "2026-01-02T03:04:05": datetime(2026, 1, 2, 3, 4, 5),
-    "2024-02-29T00:00:00Z": datetime(2024, 2, 29),
+    "2026-01-02T03:04:05Z": utc(2026, 1, 2, 3, 4, 5),
+    "2026-01-02T03:04:05.6Z": utc(2026, 1, 2, 3, 4, 5, 600_000),
+    "2026-01-02T03:04:05.123456Z": utc(2026, 1, 2, 3, 4, 5, 123_456),
+    "2026-01-02T03:04:05.1234569Z": utc(2026, 1, 2, 3, 4, 5, 123_456),
+    "2026-01-02T03:04:05.123456789123456789123456789Z": utc(2026, 1, 2, 3, 4, 5, 123_456),
+    "2026-12-31T23:59:59.999999999Z": utc(2026, 12, 31, 23, 59, 59, 999_999),
+    "9999-12-31T23:59:59.9999999Z": utc(9999, 12, 31, 23, 59, 59, 999_999),
+    "0001-01-01T00:00:00Z": utc(1, 1, 1),
+    "2026-01-02T03:04:05+05:30": utc(2026, 1, 1, 21, 34, 5),
+    "2026-01-02T03:04:05.5-12:00": utc(2026, 1, 2, 15, 4, 5, 500_000),
+    "2026-01-02T03:04:05.1234567+01:00": utc(2026, 1, 2, 2, 4, 5, 123_456),
+    "2026-01-02T03:04:05-00:00": utc(2026, 1, 2, 3, 4, 5),
+    "2026-01-02t03:04:05z": utc(2026, 1, 2, 3, 4, 5),
+    "2026-01-02 03:04:05Z": utc(2026, 1, 2, 3, 4, 5),
+    "2026-01-02T03:04:05": utc(2026, 1, 2, 3, 4, 5),
+    "2024-02-29T00:00:00Z": utc(2024, 2, 29),
 }
 
 
@@ -699,7 +709,7 @@ TIMES = {
 def test_times_in_all_their_forms(text: str, moment: datetime) -> None:
     """Any number of fraction digits, any offset, UTC where there is none."""
     found = parse_time(text)
-    assert found == moment.replace(tzinfo=timezone.utc)
+    assert found == moment
     assert found.tzinfo is timezone.utc
 
 

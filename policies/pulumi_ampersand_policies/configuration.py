@@ -173,6 +173,7 @@ def _level(entry: Given, name: str, source: str, problems: list[str]) -> Enforce
 
 def _options(rule: Rule[Any], given: Mapping[str, Any], source: str, problems: list[str]) -> Options | None:
     """The options as a model; None, and a problem added for each thing that is wrong."""
+    given = _whole_numbers(given)
     try:
         # Strict, so that nothing passes here that the schema forbids.
         return rule.options.model_validate_json(json.dumps(given), strict=True)  # type: ignore[no-any-return]
@@ -183,6 +184,15 @@ def _options(rule: Rule[Any], given: Mapping[str, Any], source: str, problems: l
     coarse = [text for error in Draft202012Validator(rule.schema).iter_errors(given) for text in _explain(error)]
     problems += [f"{source}: {rule.id}: {text}" for text in coarse or fine]
     return None
+
+
+def _whole_numbers(value: Any) -> Any:
+    """The engine hands all numbers on as floats; pack and audit must say the same of them."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _whole_numbers(item) for key, item in value.items()}
+    return [_whole_numbers(item) for item in value] if isinstance(value, list) else value
 
 
 def _explain(error: Any) -> list[str]:

@@ -52,8 +52,9 @@ _LEVELS: Final = {
 _UNSET: Final = proto.REMEDIATE
 """Stands for "no level given" where the engine merges what we announce with the user's configuration.
 
-Only so can a rule that its user names be told from one that nobody mentions. No rule can remediate, so a user who asks
-for it after all gets the rule's default level.
+Announced for the rules that need options: only so can one of them that its user names, which is a mistake without the
+options, be told from one that nobody mentions. In return, "remediate" is seen to be a mistake for the others only; here
+it gives the rule's default level.
 """
 _SEVERITIES: Final = {
     Severity.LOW: proto.POLICY_SEVERITY_LOW,
@@ -82,6 +83,7 @@ class Servicer(proto.AnalyzerServicer):
         connect: Callable[[Access], Client] | None = None,
     ) -> None:
         self._rules = rules
+        self._needing = [rule.id for rule in rules if rule.needed]
         self._environ = environ
         self._now = now
         self._connect = connect
@@ -112,7 +114,7 @@ class Servicer(proto.AnalyzerServicer):
             version=__version__,
             supportsConfig=True,
             policies=[_announce(rule) for rule in self._rules],
-            initialConfig={rule.id: proto.PolicyConfig(enforcementLevel=_UNSET) for rule in self._rules},
+            initialConfig={rule_id: proto.PolicyConfig(enforcementLevel=_UNSET) for rule_id in self._needing},
         )
 
     def ConfigureStack(
@@ -127,7 +129,7 @@ class Servicer(proto.AnalyzerServicer):
     def Configure(self, request: proto.ConfigureAnalyzerRequest, _context: grpc.ServicerContext) -> empty_pb2.Empty:
         """Check the pack's configuration. What is wrong becomes a violation: raising would print a traceback."""
         try:
-            given = _given(request.policyConfig)
+            given = _given(request.policyConfig, self._needing)
             self._configuration = policy_configuration.resolve(given, "policy pack configuration", self._rules)
         except ConfigurationError as error:
             self._problems = error.problems
@@ -234,27 +236,19 @@ def _text(value: Any) -> str | None:
     return value.string_value if kind == "string_value" else None
 
 
-def _given(sent: Mapping[str, proto.PolicyConfig]) -> dict[str, Given]:
+def _given(sent: Mapping[str, proto.PolicyConfig], needing: Sequence[str]) -> dict[str, Given]:
     """The user's configuration, as far as the engine's merging with what we announced lets it be seen."""
     common = sent[ALL].enforcementLevel if ALL in sent else None
     given = {}
     for name, entry in sent.items():
-        # Of "all" nothing is announced, so there even "remediate" is the user's own word.
-        unset = entry.enforcementLevel == _UNSET and name != ALL
+        # The engine gives the level of "all" to every rule; a wrong one is reported once, of "all" itself.
+        unset = name != ALL and (
+            entry.enforcementLevel == common or (entry.enforcementLevel == _UNSET and name in needing)
+        )
         level = None if unset else proto.EnforcementLevel.Name(entry.enforcementLevel).lower()
-        options = _whole_numbers(json_format.MessageToDict(entry.properties))
-        named = level is not None and entry.enforcementLevel != common
-        given[name] = Given(level, options, named or bool(options) or name == ALL)
+        options = json_format.MessageToDict(entry.properties)
+        given[name] = Given(level, options, named=level is not None or bool(options))
     return given
-
-
-def _whole_numbers(value: Any) -> Any:
-    """Numbers arrive as floats; pack and audit must say the same of them."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, dict):
-        return {key: _whole_numbers(item) for key, item in value.items()}
-    return [_whole_numbers(item) for item in value] if isinstance(value, list) else value
 
 
 def _announce(rule: Rule[Any]) -> proto.PolicyInfo:

@@ -218,7 +218,7 @@ class Client:
         url = self._access.api_url + path
         query = {name: _encodable(value) for name, value in (params or {}).items() if value is not None}
 
-        backoff = tenacity.wait_exponential_jitter(initial=0.5, max=8.0, jitter=0.5)
+        backoff = tenacity.wait_exponential(multiplier=0.5, max=8.0) + tenacity.wait_random(0.0, 0.5)
 
         def repeatable(error: BaseException) -> bool:
             return isinstance(error, _AttemptError) and error.repeatable

@@ -1,0 +1,46 @@
+"""``make demo``, and the README's promise of what it prints."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pulumi_ampersand_policies.rules import RULES
+from stack import ROOT, clean_environment
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def timeless(line: str) -> str:
+    """A line without what differs from day to day."""
+    return re.sub(r"\d{4}-\d\d-\d\dT[\d:]+Z", "TIME", re.sub(r"expires in \d+ days", "expires in N days", line)).strip()
+
+
+@pytest.mark.engine
+def test_demo_comes_out_as_said_and_prints_the_readmes_excerpt(engine: Path) -> None:
+    """All three previews end as promised, and every line of the README's excerpt is among what is printed."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "demo.py"), str(engine)],
+        env=clean_environment(engine),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("exit code 0: passed") == 1
+    assert done.stdout.count("exit code 1: refused") == 2
+    printed = {timeless(line) for line in done.stdout.splitlines()}
+    (excerpt,) = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    assert [line for line in excerpt.splitlines() if timeless(line) not in printed] == []
+
+
+def test_readme_lists_every_rule_as_it_is() -> None:
+    """The README's table has each rule with its default level and severity, and no other."""
+    rows = dict(re.findall(r"^\| `([a-z-]+)` \| (.*?) \|", README, re.MULTILINE))
+    assert rows.keys() == {rule.id for rule in RULES}
+    for rule in RULES:
+        needs = f"; needs {', '.join(f'`{key}`' for key in rule.needed)}" if rule.needed else ""
+        assert rows[rule.id] == f"{rule.enforcement.value}, {rule.severity.value}{needs}"

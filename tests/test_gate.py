@@ -1,0 +1,313 @@
+"""Gates: what a stack's configuration may say, and reading what a gate asks for from a real server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from builders import sent
+from pulumi_ampersand.client import Client, Limits
+from pulumi_ampersand.inventory import Inventory
+from pulumi_ampersand.sandbox import Project, Sandbox
+from pulumi_ampersand.settings import Access
+from pulumi_ampersand.terminal import one_line
+from pulumi_ampersand_policies.gate import Gate, GateError, read, stack_gate
+
+KEYS = "it takes projects, provider, groupRef, consumerRef, connectionIds"
+MUST_BE = (
+    "ampersand:gate must be true, false or an object; run: pulumi config set --path ampersand:gate.provider <provider>"
+)
+
+
+class TestStackGate:
+    """The gate in a stack's configuration, which the engine hands over as text."""
+
+    def test_none_is_no_gate(self) -> None:
+        """A stack whose configuration says nothing of a gate has none, whatever else is configured."""
+        assert stack_gate({"ampersand:project": "a", "other:gate": "true"}) is None
+
+    @pytest.mark.parametrize(
+        ("text", "gate"),
+        [
+            pytest.param("true", Gate(), id="true"),
+            pytest.param("false", None, id="false"),
+            pytest.param("{}", Gate(), id="empty"),
+            pytest.param('{"provider":"salesforce"}', Gate(provider="salesforce"), id="provider"),
+            pytest.param(
+                '{"projects":["a","b"],"groupRef":"g","consumerRef":"c","connectionIds":["1"]}',
+                Gate(projects=["a", "b"], groupRef="g", consumerRef="c", connectionIds=["1"]),
+                id="all",
+            ),
+            pytest.param('{"groupRef":123}', Gate(groupRef="123"), id="number"),
+            pytest.param('{"groupRef":123456789012345678901}', Gate(groupRef="123456789012345678901"), id="long"),
+            pytest.param('{"groupRef":1.5}', Gate(groupRef="1.5"), id="fraction"),
+            pytest.param('{"groupRef":true}', Gate(groupRef="true"), id="true-as-text"),
+            pytest.param('{"groupRef":"0123"}', Gate(groupRef="0123"), id="text-stays"),
+            pytest.param('{"projects":"a"}', Gate(projects=["a"]), id="one-project"),
+            pytest.param('{"projects":123,"connectionIds":7}', Gate(projects=["123"], connectionIds=["7"]), id="one"),
+            pytest.param('{"connectionIds":[7,"b",false]}', Gate(connectionIds=["7", "b", "false"]), id="mixed"),
+            pytest.param('{"provider":null}', Gate(), id="null-field"),
+        ],
+    )
+    def test_forms(self, text: str, gate: Gate | None) -> None:
+        """A gate is on, off or an object; ``config set --path`` makes numbers of names, which are text all the same."""
+        assert stack_gate({"ampersand:gate": text}) == gate
+
+    @pytest.mark.parametrize(
+        ("text", "error"),
+        [
+            pytest.param("yes", MUST_BE, id="word"),
+            pytest.param("", MUST_BE, id="empty-text"),
+            pytest.param("null", MUST_BE, id="null"),
+            pytest.param("5", MUST_BE, id="number"),
+            pytest.param('"salesforce"', MUST_BE, id="text"),
+            pytest.param("[]", MUST_BE, id="list"),
+            pytest.param('{"provider":', MUST_BE, id="half"),
+            pytest.param("[" * 100_000, MUST_BE, id="bottomless"),
+            pytest.param(
+                '{"provder":"salesforce"}',
+                f'ampersand:gate: unknown key "provder" (did you mean "provider"?); {KEYS}',
+                id="nearest",
+            ),
+            pytest.param('{"xyz":1}', f'ampersand:gate: unknown key "xyz"; {KEYS}', id="unknown"),
+            pytest.param(
+                '{"provder":1,"grouRef":1}',
+                f'ampersand:gate: unknown key "provder" (did you mean "provider"?); {KEYS}; '
+                f'ampersand:gate: unknown key "grouRef" (did you mean "groupRef"?); {KEYS}',
+                id="both",
+            ),
+            pytest.param(
+                '{"provider":["a"]}', 'ampersand:gate: "provider": input should be a valid string', id="list-for-text"
+            ),
+            pytest.param(
+                '{"provider":""}', 'ampersand:gate: "provider": string should have at least 1 character', id="empty"
+            ),
+            pytest.param(
+                '{"connectionIds":["a",""]}',
+                'ampersand:gate: "connectionIds.1": string should have at least 1 character',
+                id="empty-id",
+            ),
+            pytest.param(
+                '{"connectionIds":[]}',
+                'ampersand:gate: "connectionIds": list should have at least 1 item after validation, not 0',
+                id="no-ids",
+            ),
+        ],
+    )
+    def test_errors(self, text: str, error: str) -> None:
+        """A malformed gate is an error that names the key, what is allowed and the nearest valid key."""
+        with pytest.raises(GateError) as caught:
+            stack_gate({"ampersand:gate": text})
+        assert str(caught.value) == error
+
+    def test_errors_do_not_show_values(self) -> None:
+        """A gate may be secret: what is wrong with it is said without what it holds."""
+        with pytest.raises(GateError) as caught:
+            stack_gate({"ampersand:gate": '{"groupRef":{"s3cret":"s3cret"},"connectionIds":[["s3cret"]]}'})
+        assert "s3cret" not in str(caught.value)
+
+
+Read = Callable[..., Inventory]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Sandbox]:
+    """Two projects with connections of their own."""
+    projects = [
+        Project(
+            id="proj_1",
+            name="first",
+            connections=[
+                sent("a", provider="hubspot"),
+                sent("b", group={"groupRef": "globex"}),
+                sent("c", consumer={"consumerRef": "jim"}, status="bad_credentials"),
+            ],
+        ),
+        Project(id="proj_2", name="second", connections=[sent("d", projectId="proj_2", status="bad_credentials")]),
+    ]
+    with Sandbox("healthy", projects=projects) as running:
+        yield running
+
+
+@pytest.fixture
+def read_gate(server: Sandbox) -> Iterator[Read]:
+    """Reads a gate with the server's settings and without repeating what fails."""
+
+    def impatient(access: Access) -> Client:
+        return Client(access, limits=Limits(attempts=1))
+
+    def read_gate(
+        gate: Mapping[str, Any], config: Mapping[str, str] | None = None, environ: Mapping[str, str] | None = None
+    ) -> Inventory:
+        asked = Gate.model_validate(gate)
+        return read(asked, config or {}, server.environment if environ is None else environ, impatient)
+
+    server.reset()
+    yield read_gate
+    server.start()
+
+
+def ids(inventory: Inventory) -> list[str]:
+    """The IDs of what was read."""
+    return [entry.connection.id for entry in inventory]
+
+
+class TestRead:
+    """Reading what a gate asks for."""
+
+    @pytest.mark.parametrize(
+        ("gate", "found"),
+        [
+            pytest.param({}, ["a", "b", "c"], id="project-of-the-stack"),
+            pytest.param({"provider": "hubspot"}, ["a"], id="provider"),
+            pytest.param({"groupRef": "globex"}, ["b"], id="group"),
+            pytest.param({"consumerRef": "jim"}, ["c"], id="consumer"),
+            pytest.param({"provider": "hubspot", "consumerRef": "jim"}, [], id="all-filters-must-match"),
+            pytest.param({"projects": ["second"]}, ["d"], id="another-project"),
+            pytest.param({"projects": ["proj_2"]}, ["d"], id="by-id"),
+            pytest.param({"projects": ["second", "first"]}, ["d", "a", "b", "c"], id="several-projects"),
+            pytest.param({"projects": ["first", "second"], "groupRef": "globex"}, ["b"], id="filters-for-each"),
+            pytest.param({"connectionIds": ["c", "a"]}, ["a", "c"], id="ids"),
+            pytest.param({"projects": ["first", "second"], "connectionIds": ["d"]}, ["d"], id="id-in-any-project"),
+        ],
+    )
+    def test_what_is_asked_for_is_read(
+        self, read_gate: Read, server: Sandbox, gate: dict[str, Any], found: list[str]
+    ) -> None:
+        """Projects, filters and IDs narrow what is judged; one request for each project."""
+        inventory = read_gate(gate)
+        assert ids(inventory) == found
+        assert not inventory.unread
+        assert server.counts == {"list": len(gate.get("projects", [""]))}
+
+    def test_filters_travel_to_the_api(self, read_gate: Read, server: Sandbox) -> None:
+        """The API filters, so that a large project isn't read for one connection."""
+        read_gate({"provider": "hubspot", "groupRef": "a b&c", "consumerRef": "é"})
+        assert server.requests[0].query == {"provider": "hubspot", "groupRef": "a b&c", "consumerRef": "é"}
+
+    def test_entries_know_their_project(self, read_gate: Read) -> None:
+        """Connections of several projects can be told apart."""
+        inventory = read_gate({"projects": ["first", "second"]})
+        assert [entry.project for entry in inventory] == ["proj_1", "proj_1", "proj_1", "proj_2"]
+
+    def test_stack_configuration_beats_the_environment(self, read_gate: Read, server: Sandbox) -> None:
+        """Key, root and project come from the stack's configuration where it has them."""
+        config = {
+            "ampersand:apiKey": server.api_key,
+            "ampersand:apiUrl": server.url,
+            "ampersand:project": "second",
+        }
+        wrong = {"AMP_API_KEY": "wrong", "AMP_API_URL": "http://127.0.0.1:9", "AMP_PROJECT": "first"}
+        assert ids(read_gate({}, config, wrong)) == ["d"]
+        assert ids(read_gate({}, config, {})) == ["d"]
+
+    def test_an_id_that_does_not_exist_is_unread(self, read_gate: Read) -> None:
+        """A gate that names a connection which isn't there doesn't pass; the others are judged."""
+        inventory = read_gate({"connectionIds": ["a", "nope", "d"], "projects": "first"})
+        assert ids(inventory) == ["a"]
+        assert list(inventory.unread) == [
+            f'the gate names connection "{name}", which project "first" doesn\'t have (or the gate\'s filters exclude)'
+            for name in ("nope", "d")
+        ]
+
+    def test_an_id_that_a_filter_excludes_is_unread(self, read_gate: Read) -> None:
+        """Filters and IDs that contradict each other don't pass in silence."""
+        inventory = read_gate({"connectionIds": ["a"], "provider": "salesforce"})
+        assert not len(inventory)
+        assert len(inventory.unread) == 1
+
+    def test_one_failing_project_does_not_hide_the_others(self, read_gate: Read) -> None:
+        """What could be read is judged, and what failed is named with its remedy."""
+        inventory = read_gate({"projects": ["gone", "second"]})
+        assert ids(inventory) == ["d"]
+        (reason,) = inventory.unread
+        assert reason.startswith(
+            'the gate could not be read: reading connections of project "gone" at http://127.0.0.1'
+        )
+        assert "404" in reason
+
+    def test_an_id_is_not_called_missing_where_a_project_could_not_be_read(self, read_gate: Read) -> None:
+        """It may lie in the project that failed: one cause, one reason."""
+        inventory = read_gate({"projects": ["gone", "second"], "connectionIds": ["d", "x"]})
+        assert ids(inventory) == ["d"]
+        assert len(inventory.unread) == 1
+
+    @pytest.mark.parametrize(
+        ("fault", "words"),
+        [
+            pytest.param("401", ["401"], id="401"),
+            pytest.param("403", ["403"], id="403"),
+            pytest.param("429,retryable=false", ["429"], id="429"),
+            pytest.param("500,retryable=false", ["500"], id="500"),
+            pytest.param("html", ["502"], id="proxy"),
+            pytest.param("invalid-json", ["expected a JSON array of connections"], id="half-json"),
+            pytest.param("not-a-list", ["expected a JSON array of connections, got an object"], id="no-list"),
+            pytest.param("empty", ["expected a JSON array of connections"], id="nothing"),
+            pytest.param("cut-off", ["check the network, proxy and ampersand:apiUrl"], id="cut-off"),
+            pytest.param("reset", ["check the network, proxy and ampersand:apiUrl"], id="reset"),
+            pytest.param("redirect", ["set ampersand:apiUrl to the API itself"], id="redirect"),
+        ],
+    )
+    def test_failures_are_unread(self, read_gate: Read, server: Sandbox, fault: str, words: list[str]) -> None:
+        """Whatever the API does wrong, nothing is read, and one line says what, where and how to mend it."""
+        server.faults = [fault]
+        inventory = read_gate({})
+        assert not len(inventory)
+        (reason,) = inventory.unread
+        assert reason == one_line(reason)
+        assert reason.startswith(f'the gate could not be read: reading connections of project "first" at {server.url}')
+        assert all(word in reason for word in words)
+
+    def test_a_wrong_key_is_unread(self, read_gate: Read, server: Sandbox) -> None:
+        """The API's own words say what to do about a key that it doesn't know, and the key isn't shown."""
+        (reason,) = read_gate({}, {"ampersand:apiKey": "wr0ng-key"}).unread
+        assert "401 The API key is not valid. Send a valid API key" in reason
+        assert "wr0ng-key" not in reason
+        server.faults = ["key-echo"]
+        (reason,) = read_gate({}).unread
+        assert server.api_key not in reason
+
+    def test_an_outage_is_unread(self, read_gate: Read, server: Sandbox) -> None:
+        """A closed port fails the gate."""
+        server.stop()
+        inventory = read_gate({})
+        assert not len(inventory)
+        (reason,) = inventory.unread
+        assert "check the network, proxy and ampersand:apiUrl" in reason
+
+    @pytest.mark.parametrize(
+        ("left_out", "mend"),
+        [
+            ("AMP_API_KEY", "no API key; run: pulumi config set --secret ampersand:apiKey <key> (or set AMP_API_KEY)"),
+            ("AMP_PROJECT", "no project; run: pulumi config set ampersand:project <id or name>"),
+        ],
+    )
+    def test_missing_settings_are_unread(self, read_gate: Read, server: Sandbox, left_out: str, mend: str) -> None:
+        """Without a key or a project nothing is sent, and the reason has the command that sets it."""
+        environ = {name: value for name, value in server.environment.items() if name != left_out}
+        inventory = read_gate({}, environ=environ)
+        assert not len(inventory)
+        (reason,) = inventory.unread
+        assert mend in reason
+        assert not server.requests
+
+    def test_a_wrong_root_is_unread(self, read_gate: Read) -> None:
+        """A root that is no URL fails the gate, too."""
+        (reason,) = read_gate({}, {"ampersand:apiUrl": "nonsense"}).unread
+        assert "ampersand:apiUrl (or AMP_API_URL) is no http or https URL" in reason
+
+    def test_contradicting_entries_are_unread(self, read_gate: Read, server: Sandbox) -> None:
+        """An answer that lists one ID twice, with different content, isn't judged by half."""
+        server.list_body = json.dumps([sent("a"), sent("a", status="bad_credentials")]).encode()
+        inventory = read_gate({})
+        assert not len(inventory)
+        assert 'lists connection "a" twice' in inventory.unread[0]
+
+    def test_no_connections_are_no_failure(self, read_gate: Read, server: Sandbox) -> None:
+        """A project without connections was read."""
+        server.set_connections("first", [])
+        inventory = read_gate({})
+        assert (len(inventory), inventory.unread) == (0, ())

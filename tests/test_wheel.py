@@ -1,0 +1,90 @@
+"""The built wheel, in an environment of its own, away from the checkout."""
+
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from pulumi_ampersand_policies.pack_command import pack
+from stack import ROOT, Stack, clean_environment
+
+CONSTRAINTS = ROOT / "tests" / "constraints.txt"
+
+
+def pip(python: Path, *arguments: str) -> None:
+    """Run pip, with the versions that the other tests run with."""
+    done = subprocess.run(
+        [python, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments],
+        env=os.environ | {"PIP_CONSTRAINT": str(CONSTRAINTS)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from the checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip(Path(sys.executable), "wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT))
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def test_holds_what_users_need_and_nothing_else(wheel: Path) -> None:
+    """Both packages with their data, typing markers and licence; no tests, no examples."""
+    names = zipfile.ZipFile(wheel).namelist()
+    for needed in (
+        "pulumi_ampersand/py.typed",
+        "pulumi_ampersand/schemas/connections-v1.schema.json",
+        "pulumi_ampersand/schemas/observations-v1.schema.json",
+        "pulumi_ampersand/sandbox/data_sets/mixed.json",
+        "pulumi_ampersand_policies/py.typed",
+        "pulumi_ampersand_policies/rules/token_expiry.py",
+    ):
+        assert needed in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert {name.partition("/")[0].partition("-")[0] for name in names} == {
+        "pulumi_ampersand",
+        "pulumi_ampersand_policies",
+    }
+
+
+@pytest.mark.engine
+def test_is_enough_for_sandbox_data_source_and_pack(wheel: Path, tmp_path: Path, engine: Path) -> None:
+    """In a new environment, the sandbox serves, a stack reads it, and an initialised pack refuses the preview."""
+    home = tmp_path / "environment"
+    venv.create(home, with_pip=True)
+    programs = home / ("Scripts" if os.name == "nt" else "bin")
+    pip(programs / "python", "install", f"{wheel}[sandbox]")
+
+    environment = clean_environment(engine)
+    environment["PATH"] = os.pathsep.join((str(engine), str(programs), environment["PATH"]))
+    program = programs / "pulumi-ampersand"
+    subprocess.run([program, pack.name, "init", "pack"], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    with subprocess.Popen(
+        [program, "sandbox", "--scenario", "mixed", "--port", "0"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as sandbox:
+        try:
+            assert sandbox.stdout is not None
+            lines = [sandbox.stdout.readline() for _ in range(4)]
+            exports = dict(line.removeprefix("export ").strip().split("=", 1) for line in lines[1:])
+            quickstart = (ROOT / "examples" / "quickstart" / "__main__.py").read_text(encoding="utf-8")
+            stack = Stack(tmp_path / "stack", engine, quickstart, {"PATH": environment["PATH"], **exports})
+            preview = stack.preview("--policy-pack", str(tmp_path / "pack"))
+        finally:
+            sandbox.terminate()
+    assert "conn_brightwater_salesforce" in preview.out, preview.text
+    assert "[mandatory] [severity: critical]  no-bad-credentials" in preview.out
+    assert preview.code != 0
+    assert sandbox.returncode == 0
