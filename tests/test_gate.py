@@ -168,7 +168,7 @@ class TestRead:
             pytest.param({"provider": "hubspot", "consumerRef": "jim"}, [], id="all-filters-must-match"),
             pytest.param({"projects": ["second"]}, ["d"], id="another-project"),
             pytest.param({"projects": ["proj_2"]}, ["d"], id="by-id"),
-            pytest.param({"projects": ["second", "first"]}, ["d", "a", "b", "c"], id="several-projects"),
+            pytest.param({"projects": ["second", "first"]}, ["a", "b", "c", "d"], id="several-projects"),
             pytest.param({"projects": ["first", "second"], "groupRef": "globex"}, ["b"], id="filters-for-each"),
             pytest.param({"connectionIds": ["c", "a"]}, ["a", "c"], id="ids"),
             pytest.param({"projects": ["first", "second"], "connectionIds": ["d"]}, ["d"], id="id-in-any-project"),

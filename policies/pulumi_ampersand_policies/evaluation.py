@@ -179,3 +179,13 @@ def describe(entry: Entry) -> str:
     connection = entry.connection
     who = ", ".join(filter(None, (one_line(connection.provider, 60), one_line(connection.customer, 80))))
     return f"{one_line(connection.id, 120)} ({who})"
+
+
+def lines(evaluation: Evaluation, active: ActiveRule) -> list[str]:
+    """What a preview shows of one rule: a line for each finding, as many as its ``maxReported`` allows."""
+    findings = [finding for finding in evaluation.findings if finding.rule == active.rule.id]
+    limit = active.options.max_reported
+    shown = [one_line(f"{finding.message}. {finding.remediation}") for finding in findings[:limit]]
+    if len(findings) > limit:
+        shown.append(f"and {len(findings) - limit} more; set maxReported of {active.rule.id} to see them")
+    return shown

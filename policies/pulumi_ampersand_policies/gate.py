@@ -88,6 +88,24 @@ def stack_gate(config: Mapping[str, str]) -> Gate | None:
         raise GateError("; ".join(f"{key}: {explain(e, Gate)}" for e in error.errors())) from None
 
 
+def chosen(pack: bool | Gate | None, config: Mapping[str, str]) -> Gate | None:
+    """The gate of the pack's configuration, which wins, or of the stack's.
+
+    Args:
+        pack: What the pack's configuration says: a gate, ``true`` for one without filters, ``false`` for none, None if
+            it says nothing.
+        config: The stack's configuration under full keys.
+
+    Raises:
+        GateError: The stack's gate is malformed.
+    """
+    if isinstance(pack, Gate):
+        return pack
+    if pack is None:
+        return stack_gate(config)
+    return Gate() if pack else None
+
+
 def explain(error: Mapping[str, Any], model: type[BaseModel]) -> str:
     """One of pydantic's errors as a clause that names the key, what is allowed and the nearest valid key."""
     place = ".".join(map(str, error["loc"]))

@@ -27,8 +27,8 @@ from pulumi_ampersand.settings import Access, unknown_keys
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies import configuration as policy_configuration
 from pulumi_ampersand_policies.configuration import ALL, Configuration, ConfigurationError, Given
-from pulumi_ampersand_policies.evaluation import Evaluation, Finding, NotEvaluated, evaluate
-from pulumi_ampersand_policies.gate import Gate, GateError, read, stack_gate
+from pulumi_ampersand_policies.evaluation import Evaluation, NotEvaluated, evaluate, lines
+from pulumi_ampersand_policies.gate import Gate, GateError, chosen, read
 from pulumi_ampersand_policies.rule import Enforcement, Rule, Severity
 from pulumi_ampersand_policies.rules import RULES, readable_connections, verifiable_connections
 
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 NAME: Final = "ampersand"
 STACK_TYPE: Final = "pulumi:pulumi:Stack"
 DATA_SOURCE_TYPES: Final = frozenset({"pulumi-python:dynamic/ampersand:Connections"})
+
+NOT_TARGETED: Final = "its connections were not evaluated: it isn't targeted by this operation"
 
 # Both from the engine's sdk/go/common/resource/properties.go and plugin/rpc.go: how unknown values and secrets travel.
 _UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
@@ -145,18 +147,14 @@ class Servicer(proto.AnalyzerServicer):
 
     def AnalyzeStack(self, request: proto.AnalyzeStackRequest, _context: grpc.ServicerContext) -> proto.AnalyzeResponse:
         """Report a stack that has neither a data source nor a gate, where one is required."""
-        readable = self._configuration.active(readable_connections.RULE.id)
-        if (
-            self._problems
-            or readable is None
-            or not isinstance(readable.options, readable_connections.ReadableConnections)
-            or not readable.options.require
-            or self._gate is not None
-            or any(resource.type in DATA_SOURCE_TYPES for resource in request.resources)
-        ):
+        active, options = self._configuration.active(readable_connections.RULE.id), self._readable()
+        if self._problems or active is None or options is None or not options.require or self._gate is not None:
             return proto.AnalyzeResponse()
-        text = readable_connections.UNGATED
-        return proto.AnalyzeResponse(diagnostics=[_diagnostic(readable.rule, readable.enforcement, text)])
+        if any(resource.type in DATA_SOURCE_TYPES for resource in request.resources):
+            return proto.AnalyzeResponse()
+        return proto.AnalyzeResponse(
+            diagnostics=[_diagnostic(active.rule, active.enforcement, readable_connections.UNGATED)]
+        )
 
     def Remediate(self, _request: proto.AnalyzeRequest, _context: grpc.ServicerContext) -> proto.RemediateResponse:
         """Nothing is remediated."""
@@ -171,15 +169,16 @@ class Servicer(proto.AnalyzerServicer):
 
     def _judge_stack(self) -> list[proto.AnalyzeDiagnostic]:
         problems = [*self._problems, *unknown_keys(self._config, self._project)]
+        options = self._readable()
         try:
-            self._gate = self._chosen_gate()
+            self._gate = chosen(options.gate if options else None, self._config)
         except GateError as error:
             problems.append(str(error))
         if problems:
             return [_broken_configuration(problems)]
         if self._gate is not None:
             return self._report(read(self._gate, self._config, self._environ, self._connect))
-        if self._has_stack:
+        if self._has_stack or (options and options.gate is False):
             return []
         return self._not_evaluated(
             "a gate in the stack's configuration, if there is one, was not evaluated: "
@@ -187,15 +186,12 @@ class Servicer(proto.AnalyzerServicer):
             "configure the gate in readable-connections to have it judged here, too"
         )
 
-    def _chosen_gate(self) -> Gate | None:
-        """The gate of the pack's configuration, which wins, or of the stack's."""
-        readable = self._configuration.active(readable_connections.RULE.id)
-        options = readable.options if readable else None
-        if isinstance(options, readable_connections.ReadableConnections) and options.gate is not None:
-            if isinstance(options.gate, Gate):
-                return options.gate
-            return Gate() if options.gate else None
-        return stack_gate(self._config)
+    def _readable(self) -> readable_connections.ReadableConnections | None:
+        """The options of ``readable-connections``; None if it is disabled."""
+        active = self._configuration.active(readable_connections.RULE.id)
+        return (
+            active.options if active and isinstance(active.options, readable_connections.ReadableConnections) else None
+        )
 
     def _data_source(self, properties: Any) -> list[proto.AnalyzeDiagnostic]:
         """Judge what a data source read."""
@@ -203,7 +199,7 @@ class Servicer(proto.AnalyzerServicer):
         for name in ("connections", "observations"):
             value = _text(properties.fields.get(name))
             if value is None:
-                return self._not_evaluated("its connections were not evaluated: it isn't targeted by this operation")
+                return self._not_evaluated(NOT_TARGETED)
             if value == _UNKNOWN:
                 return self._not_evaluated(
                     "its connections were not evaluated: a filter isn't known until the update, which judges them then"
@@ -251,14 +247,17 @@ def _given(sent: Mapping[str, proto.PolicyConfig], needing: Sequence[str]) -> di
     return given
 
 
+def announced_properties(rule: Rule[Any]) -> dict[str, dict[str, Any]]:
+    """A rule's options as the engine is told them. Kept plain: the fine check, with better errors, is ours."""
+    return {
+        name: {key: part[key] for key in ("type", "description") if isinstance(part.get(key), str)}
+        for name, part in rule.schema["properties"].items()
+    }
+
+
 def _announce(rule: Rule[Any]) -> proto.PolicyInfo:
-    """A rule's metadata. The schemas are kept plain: the fine check, with better errors, is ours."""
     schema = proto.PolicyConfigSchema()
-    for name, part in rule.schema["properties"].items():
-        plain: dict[str, Any] = {"description": part["description"]}
-        if isinstance(part.get("type"), str):
-            plain["type"] = part["type"]
-        schema.properties.get_or_create_struct(name).update(plain)
+    schema.properties.update(announced_properties(rule))
     return proto.PolicyInfo(
         name=rule.id,
         displayName=rule.title,
@@ -276,12 +275,7 @@ def _diagnostics(evaluation: Evaluation, configuration: Configuration) -> list[p
     """Findings as violations, severest first, each rule's capped."""
     made: list[proto.AnalyzeDiagnostic] = []
     for active in sorted(configuration.rules, key=lambda active: (-active.rule.severity.rank, active.rule.id)):
-        findings = [finding for finding in evaluation.findings if finding.rule == active.rule.id]
-        limit = active.options.max_reported
-        made += [_violation(active.rule, finding) for finding in findings[:limit]]
-        if len(findings) > limit:
-            more = f"and {len(findings) - limit} more; set maxReported of {active.rule.id} to see them"
-            made.append(_diagnostic(active.rule, active.enforcement, more))
+        made += [_diagnostic(active.rule, active.enforcement, line) for line in lines(evaluation, active)]
     if configuration.active(verifiable_connections.RULE.id) is None:
         made += _crashes(evaluation.not_evaluated)
     return made
@@ -295,10 +289,6 @@ def _crashes(not_evaluated: Iterable[NotEvaluated]) -> list[proto.AnalyzeDiagnos
         for item in not_evaluated
         if item.crashed
     ]
-
-
-def _violation(rule: Rule[Any], finding: Finding) -> proto.AnalyzeDiagnostic:
-    return _diagnostic(rule, finding.enforcement, one_line(f"{finding.message}. {finding.remediation}"))
 
 
 def _diagnostic(rule: Rule[Any], enforcement: Enforcement, message: str) -> proto.AnalyzeDiagnostic:
