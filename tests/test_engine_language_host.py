@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import grpc  # type: ignore[import-untyped]
+import grpc
 import pytest
-from google.protobuf.empty_pb2 import Empty  # type: ignore[import-untyped]
+from google.protobuf.empty_pb2 import Empty
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, language_pb2, language_pb2_grpc
 
 from engine import provision
@@ -63,7 +63,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
     host.close()
 
 
-def virtualenv(folder: Path, option: object) -> language_pb2.ProgramInfo:
+def virtualenv(folder: Path, option: str) -> language_pb2.ProgramInfo:
     """A program whose runtime has the option `virtualenv`."""
     info = language_pb2.ProgramInfo(root_directory=str(folder), program_directory=str(folder), entry_point=".")
     info.options.update({"virtualenv": option})

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from pulumi_ampersand_policies.pack_command import pack
 from stack import ROOT, Stack, clean_environment
 
 CONSTRAINTS = ROOT / "tests" / "constraints.txt"
@@ -67,7 +66,7 @@ def test_is_enough_for_sandbox_data_source_and_pack(wheel: Path, tmp_path: Path,
     environment = clean_environment(engine)
     environment["PATH"] = os.pathsep.join((str(engine), str(programs), environment["PATH"]))
     program = programs / "pulumi-ampersand"
-    subprocess.run([program, pack.name, "init", "pack"], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    subprocess.run([program, "pack", "init", "pack"], cwd=tmp_path, env=environment, check=True, capture_output=True)
     with subprocess.Popen(
         [program, "sandbox", "--scenario", "mixed", "--port", "0"],
         cwd=tmp_path,
