@@ -222,7 +222,7 @@ def test_documents_are_read_as_they_were_written(body: bytes) -> None:
 
 
 def in_another_form(value: Any, chance: random.Random) -> Any:
-    """The same content: keys in another order, and nulls where something is absent."""
+    """The same content, with keys in another order."""
     if not isinstance(value, dict):
         return value
     keys = chance.sample(list(value), k=len(value))

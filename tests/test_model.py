@@ -362,6 +362,7 @@ def test_numbers_without_bounds_are_gaps(number: bytes) -> None:
         (rb"\ud83d\ude00", "😀"),
         (rb"\\ud800", "\\ud800"),
         (rb"\\\ud800", "\\\ufffd"),
+        (rb"\\ud800 \ud800", "\\ud800 \ufffd"),
         (rb"\\\\ud800", "\\\\ud800"),
         (rb"\\\\\ud800\"", '\\\\\ufffd"'),
         (rb"\ud800\n\\", "\ufffd\n\\"),

@@ -19,7 +19,7 @@ from email.utils import parsedate_to_datetime
 from http.client import responses
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urljoin, urlsplit
 
 import httpx
 
@@ -105,6 +105,7 @@ class Client:
                 transport=transport,
                 # A redirect could carry the key to another origin; the API has none.
                 follow_redirects=False,
+                event_hooks={"response": [_set_redirect_aside]},
                 headers={
                     "Accept": "application/json",
                     "Accept-Encoding": "gzip",
@@ -241,7 +242,9 @@ class Client:
         try:
             return retrying(self._attempt, method, url, query, doing, deadline)
         except _AttemptError as failure:
-            raise failure.error from failure.__cause__
+            error, cause = failure.error, failure.__cause__
+        # Raised outside, so that it doesn't carry along what httpx said of a malformed answer.
+        raise error from cause
 
     def _attempt(self, method: str, url: str, query: dict[str, str], doing: str, deadline: float) -> bytes:
         """One try. Everything that can fail leaves as an `_AttemptError`, which knows whether another try is safe."""
@@ -313,13 +316,13 @@ class Client:
         if "json" in response.headers.get("content-type", "").lower():
             # The status says the most: a broken explanation must not hide it.
             with suppress(_AttemptError, httpx.TransportError, httpx.DecodingError):
-                problem = Problem.parse(self._receive(response, _PROBLEM_LIMIT, doing, deadline))
+                problem = Problem.parse(self._receive(response, _PROBLEM_LIMIT, doing, deadline)[:_PROBLEM_LIMIT])
         cut = self._access.api_key.cut_from
         detail = cut(one_line(problem.explanation())) or responses.get(status, "unknown status")
         remedy = cut(one_line(problem.remedy)) or _REMEDIES.get(status, "")
-        if response.next_request is not None:
-            target = response.next_request.url
-            detail, remedy = cut(f"redirect to {target.scheme}://{target.netloc.decode()}"), _REDIRECTED
+        if _REDIRECT in response.extensions:
+            target = _origin(str(response.url), response.extensions[_REDIRECT])
+            detail, remedy = f"redirect to {cut(one_line(target))}", _REDIRECTED
         after = _header_time(response.headers.get("retry-after"), self._now)
         return api_error_type(status)(
             doing,
@@ -344,6 +347,24 @@ _REMEDIES: Final = {
     403: "Use an API key that may read this project",
     404: "Check ampersand:project (or AMP_PROJECT), the connection's ID and ampersand:apiUrl",
 }
+
+
+_REDIRECT: Final = "pulumi_ampersand.redirect"
+
+
+def _set_redirect_aside(response: httpx.Response) -> None:
+    """Keep httpx from preparing a request to a place that a server names, which fails for some places."""
+    if response.has_redirect_location:
+        response.extensions[_REDIRECT] = response.headers.pop("location")
+
+
+def _origin(base: str, location: str) -> str:
+    """Scheme, host and port of the place that a redirect leads to; its path may be confidential."""
+    try:
+        parts = urlsplit(urljoin(base, location))
+    except ValueError:
+        return "no URL"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 class _KeyHeader(httpx.Auth):
@@ -426,7 +447,7 @@ def _header_time(value: str | None, now: Callable[[], datetime]) -> datetime | N
     if not value:
         return None
     try:
-        if value.strip().isdigit():
+        if value.strip().isascii() and value.strip().isdigit():
             return datetime.fromtimestamp(now().timestamp() + int(value), timezone.utc)
         moment = parsedate_to_datetime(value)
     except (ValueError, OverflowError, OSError):

@@ -1,0 +1,162 @@
+"""The provider package as a whole: what it exports, what importing it costs, and that it is documented."""
+
+import importlib
+import inspect
+import json
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from importlib.resources import files
+from types import ModuleType
+
+import pytest
+
+import pulumi_ampersand
+from pulumi_ampersand import errors
+
+HEAVY = {
+    "httpx",
+    "httpcore",
+    "jsonschema",
+    "msgspec",
+    "pulumi",
+    "pulumi_policy",
+    "pydantic",
+    "tenacity",
+    "yaml",
+    "grpc",
+}
+DATA = {"httpx", "httpcore", "jsonschema", "pulumi", "pulumi_policy", "pydantic", "tenacity", "grpc"}
+WITHOUT: dict[str, set[str]] = {
+    "pulumi_ampersand": HEAVY,
+    "pulumi_ampersand.terminal": HEAVY,
+    "pulumi_ampersand.errors": HEAVY,
+    "pulumi_ampersand.settings": HEAVY,
+    "pulumi_ampersand.model": DATA,
+    "pulumi_ampersand.inventory": DATA,
+    "pulumi_ampersand.problem": DATA - {"pydantic"},
+    "pulumi_ampersand.client": DATA - {"httpx", "httpcore"},
+    "pulumi_ampersand.provider": {
+        "httpx",
+        "httpcore",
+        "jsonschema",
+        "msgspec",
+        "pydantic",
+        "pulumi_policy",
+        "tenacity",
+    },
+    "pulumi_ampersand.connections": {"httpx", "httpcore", "jsonschema", "pydantic", "pulumi_policy", "tenacity"},
+}
+"""What importing a module doesn't import: deleting a resource needs no HTTP, an audit no engine."""
+
+POLICIES = "pulumi_ampersand_policies"
+
+
+def imported(statement: str) -> set[str]:
+    """The top-level modules that a new interpreter has after a statement."""
+    program = (
+        f"import json, sys\n{statement}\nprint(json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr == ""
+    return set(json.loads(done.stdout))
+
+
+def modules() -> Iterator[ModuleType]:
+    """All modules of the package, those of the sandbox included."""
+    yield pulumi_ampersand
+    for found in pkgutil.walk_packages(pulumi_ampersand.__path__, "pulumi_ampersand."):
+        yield importlib.import_module(found.name)
+
+
+@pytest.mark.parametrize(("module", "without"), WITHOUT.items(), ids=WITHOUT)
+def test_importing_a_module_imports_no_more_than_it_needs(module: str, without: set[str]) -> None:
+    """Nobody pays for what they don't use, and the provider package never knows the policies."""
+    found = imported(f"import {module}")
+    assert not found & (without | {POLICIES})
+
+
+def test_the_heavy_modules_are_really_told_apart() -> None:
+    """The check above would pass if it found nothing."""
+    found = imported("import pulumi_ampersand.provider, pulumi_ampersand.client, pulumi_ampersand.problem")
+    assert {"httpx", "pulumi", "pydantic", "msgspec"} <= found
+
+
+def test_using_the_model_through_the_package_is_cheap() -> None:
+    """A name is imported when it is asked for, and no other with it."""
+    assert not imported("from pulumi_ampersand import Connection, ApiError") & DATA
+
+
+def test_all_is_what_is_exported() -> None:
+    """Sorted, each name once, every name there, and nothing public beside it but modules."""
+    names = pulumi_ampersand.__all__
+    assert names == sorted(set(names))
+    for name in names:
+        assert getattr(pulumi_ampersand, name) is not None
+    public = {name for name in dir(pulumi_ampersand) if not name.startswith("_")}
+    others = public - set(names)
+    assert {name for name in others if not inspect.ismodule(getattr(pulumi_ampersand, name))} <= {
+        "annotations",
+        "Any",
+        "TYPE_CHECKING",
+    }
+
+
+def test_a_star_import_gives_all() -> None:
+    """Names that come late come, too."""
+    program = "from pulumi_ampersand import *\nassert set(__import__('pulumi_ampersand').__all__) <= set(globals())"
+    assert "pulumi" in imported(program)
+
+
+def test_every_error_is_exported() -> None:
+    """What a program may catch can be had from the package."""
+    defined = {name for name, item in inspect.getmembers(errors, inspect.isclass) if issubclass(item, Exception)}
+    assert defined <= set(pulumi_ampersand.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    """With the usual words."""
+    with pytest.raises(AttributeError, match="module 'pulumi_ampersand' has no attribute 'Missing'"):
+        pulumi_ampersand.Missing  # noqa: B018
+    with pytest.raises(ImportError):
+        exec("from pulumi_ampersand import Missing", {})
+
+
+def test_the_version_is_the_distributions() -> None:
+    """One number, in one place."""
+    assert pulumi_ampersand.__version__ == version("pulumi-ampersand")
+
+
+def test_types_and_schemas_are_shipped() -> None:
+    """The marker for type checkers and the documents' schemas lie in the package."""
+    package = files("pulumi_ampersand")
+    assert (package / "py.typed").is_file()
+    schemas = sorted(item.name for item in (package / "schemas").iterdir())
+    assert schemas == ["connections-v1.schema.json", "observations-v1.schema.json"]
+
+
+def undocumented(module: ModuleType) -> Iterator[str]:
+    """The module's public names without a docstring, where they are defined."""
+    if not module.__doc__:
+        yield module.__name__
+    for name, item in vars(module).items():
+        if name.startswith("_") or getattr(item, "__module__", None) != module.__name__:
+            continue
+        if (inspect.isclass(item) or inspect.isfunction(item)) and not item.__doc__:
+            yield f"{module.__name__}.{name}"
+        for attribute, member in vars(item).items() if inspect.isclass(item) else ():
+            method = getattr(member, "__func__", member)
+            if attribute.startswith("_") or not (inspect.isfunction(method) or isinstance(method, property)):
+                continue
+            inherited = any(hasattr(base, attribute) for base in item.__mro__[1:])
+            if not (method.__doc__ or inherited):
+                yield f"{module.__name__}.{name}.{attribute}"
+
+
+def test_everything_public_has_a_docstring() -> None:
+    """Modules, classes, functions, methods and properties; what overrides another may rely on its docstring."""
+    found = list(modules())
+    assert len(found) > 10
+    assert [name for module in found for name in undocumented(module)] == []
