@@ -6,8 +6,8 @@ import json
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from pulumi_ampersand.answers import read_connections
 from pulumi_ampersand.inventory import Inventory
-from pulumi_ampersand.model import read_connections
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=timezone.utc)
 """The time that tests judge by."""
@@ -27,7 +27,7 @@ def grant(refresh: Any = None, access: Any = None, scopes: Any = ("api",)) -> di
         scopes: The granted scopes; None: it doesn't say.
     """
     tokens = {
-        name: {"token": "secret", "issuedAt": at(days=-30), "expiresAt": expiry}
+        name: {"token": f"CANARY-{name}", "issuedAt": at(days=-30), "expiresAt": expiry}
         for name, expiry in (("refreshToken", refresh), ("accessToken", access))
         if expiry is not False
     }

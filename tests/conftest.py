@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+
 from engine.provision import EngineError, provide
 from pulumi_ampersand.sandbox import Sandbox
 from stack import Stack
@@ -34,7 +35,8 @@ def engine() -> Path:
 class MakeStack(Protocol):
     """Makes a stack from a program."""
 
-    def __call__(self, program: str, /, name: str = "test", **environment: str) -> Stack: ...
+    def __call__(self, program: str, /, name: str = "test", **environment: str) -> Stack:
+        """Make one, with more environment variables."""
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,6 +16,32 @@ PACK = ROOT / "policies"
 
 _TIMEOUT = 120
 """Seconds after which a hanging command fails its test; none takes a tenth of it."""
+
+
+_CRASHES = ("Traceback (most recent call last)", "KeyboardInterrupt")
+"""What Python prints of an error that nobody expected. No mistake of a user's may come to that."""
+
+_VIOLATION = re.compile(
+    r"^ +- \[(?P<level>\w+)\] \[severity: \w+\]  (?P<rule>\S+)  \(\S+: (?P<resource>\S+)\)\n"
+    r"(?P<message>(?: {10}.*\n)+)",
+    re.MULTILINE,
+)
+
+
+class Violation(NamedTuple):
+    """A policy violation as the CLI shows it.
+
+    Attributes:
+        level: "advisory" or "mandatory".
+        rule: The rule's ID.
+        resource: The name of the resource that it is about.
+        message: What it says; only a wrong configuration takes more than one line.
+    """
+
+    level: str
+    rule: str
+    resource: str
+    message: str
 
 
 class Result(NamedTuple):
@@ -34,6 +61,26 @@ class Result(NamedTuple):
     def text(self) -> str:
         """Both streams."""
         return self.out + self.err
+
+    @property
+    def violations(self) -> list[Violation]:
+        """What policy packs reported."""
+        return [
+            Violation(
+                found["level"],
+                found["rule"],
+                found["resource"],
+                "\n".join(line.strip() for line in found["message"].splitlines()),
+            )
+            for found in _VIOLATION.finditer(self.out)
+        ]
+
+    @property
+    def diagnostics(self) -> list[str]:
+        """Every line that stands under "Diagnostics", resource names left out."""
+        _, _, after = self.out.partition("\nDiagnostics:\n")
+        section = re.split(r"^(?=\S)", after, maxsplit=1, flags=re.MULTILINE)[0]
+        return [line.strip() for line in section.splitlines() if line.startswith("    ")]
 
 
 class Stack:
@@ -73,7 +120,7 @@ class Stack:
         (self.folder / "__main__.py").write_text(program)
 
     def run(self, *arguments: str, check: bool = False, **environment: str) -> Result:
-        """Run ``pulumi`` without a terminal.
+        """Run ``pulumi`` without a terminal. That anything crashes on the way fails the test.
 
         Args:
             arguments: The command and its arguments.
@@ -93,7 +140,12 @@ class Stack:
         )
         result = Result(done.returncode, done.stdout, done.stderr)
         assert not check or result.code == 0, result.text
+        assert not any(crash in result.text for crash in _CRASHES), result.text
         return result
+
+    def configure(self, *arguments: str) -> None:
+        """``pulumi config set``: flags, a key and a value."""
+        self.run("config", "set", *arguments, check=True)
 
     def preview(self, *arguments: str, check: bool = False, **environment: str) -> Result:
         """``pulumi preview``."""
@@ -118,6 +170,10 @@ class Stack:
         file = self.folder / "policy.json"
         file.write_text(json.dumps(configuration))
         return ["--policy-pack", str(PACK), "--policy-pack-config", str(file)]
+
+    def analyze(self, *arguments: str, check: bool = False, **environment: str) -> Result:
+        """``pulumi policy analyze`` of what the state holds."""
+        return self.run("policy", "analyze", *arguments, check=check, **environment)
 
     def resources(self) -> list[dict[str, Any]]:
         """The resources in the state, secrets encrypted."""

@@ -22,7 +22,7 @@ import msgspec
 import pytest
 
 from pulumi_ampersand import __version__
-from pulumi_ampersand.client import Client, Limits
+from pulumi_ampersand.client import Client
 from pulumi_ampersand.errors import (
     AmpersandError,
     AnswerError,
@@ -36,6 +36,7 @@ from pulumi_ampersand.errors import (
     SettingsError,
     TransportError,
 )
+from pulumi_ampersand.exchange import Limits
 from pulumi_ampersand.sandbox import Project, Sandbox
 from pulumi_ampersand.settings import Access, ApiKey
 from raw_server import CERTIFICATE, RawServer, answer
@@ -461,6 +462,14 @@ def problem(status: int = 400, **fields: Any) -> bytes:
     return answer(json.dumps(fields).encode(), status, f"{PROBLEM}; charset=utf-8")
 
 
+def test_a_refused_key_is_mended_here(fake: FakeTime) -> None:
+    """The API's remedy can't know how its key gets here, so ours follows it."""
+    with RawServer(problem(401, detail="No such key.", remedy="Send a key.")) as server:
+        error = failure(CALLS["projects"], client(server, fake))
+    run = "Run: pulumi config set --secret ampersand:apiKey <key> (or set AMP_API_KEY)"
+    assert str(error) == f"listing projects at {server.url}: 401 No such key. Send a key. {run}"
+
+
 def test_a_problem_is_shown_with_its_issues(fake: FakeTime) -> None:
     """Detail, remedy, request and what is wrong where; never a value that was sent."""
     issues = [
@@ -474,7 +483,7 @@ def test_a_problem_is_shown_with_its_issues(fake: FakeTime) -> None:
     with RawServer(sent) as server:
         error = failure(CALLS["projects"], client(server, fake))
     assert str(error) == (
-        f"listing projects at {server.url}: 400 Bad input.; "
+        f"listing projects at {server.url}: 400 Bad input; "
         'query "groupRef": too long; body: bad; "x". Shorten it (request r#1)'
     )
 

@@ -82,7 +82,14 @@ def test_any_rule_can_be_disabled(rule: Any, entry: Any) -> None:
     """A disabled rule isn't evaluated and needs no options."""
     configuration = parse(json.dumps({rule.id: entry}), "policy.json")
     assert configuration.active(rule.id) is None
-    assert rule.id in [inactive.rule.id for inactive in configuration.inactive]
+    assert [inactive.reason for inactive in configuration.inactive if inactive.rule is rule] == ["it is disabled"]
+
+
+def test_pulumis_own_key_is_left_alone() -> None:
+    """The CLI takes ``environments`` out of the file before packs see the rest, so one file serves pack and audit."""
+    assert levels(parse('{"environments": ["org/prod"]}', "policy.json")) == DEFAULTS
+    with pytest.raises(ConfigurationError):
+        parse('{"environments": "org/prod"}', "policy.json")
 
 
 @pytest.mark.parametrize("level", ["advisory", "mandatory", "disabled"])

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from builders import sent
-from pulumi_ampersand.client import Client, Limits
+from pulumi_ampersand.client import Client
+from pulumi_ampersand.exchange import Limits
 from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand.sandbox import Project, Sandbox
 from pulumi_ampersand.settings import Access
 from pulumi_ampersand.terminal import one_line
-from pulumi_ampersand_policies.gate import Gate, GateError, read, stack_gate
+from pulumi_ampersand_policies.gate import Gate, GateError, chosen, read, stack_gate
 
 KEYS = "it takes projects, provider, groupRef, consumerRef, connectionIds"
 MUST_BE = (
@@ -43,6 +44,7 @@ class TestStackGate:
             ),
             pytest.param('{"groupRef":123}', Gate(groupRef="123"), id="number"),
             pytest.param('{"groupRef":123456789012345678901}', Gate(groupRef="123456789012345678901"), id="long"),
+            pytest.param('{"groupRef":123.0}', Gate(groupRef="123"), id="float"),
             pytest.param('{"groupRef":1.5}', Gate(groupRef="1.5"), id="fraction"),
             pytest.param('{"groupRef":true}', Gate(groupRef="true"), id="true-as-text"),
             pytest.param('{"groupRef":"0123"}', Gate(groupRef="0123"), id="text-stays"),
@@ -108,6 +110,25 @@ class TestStackGate:
         with pytest.raises(GateError) as caught:
             stack_gate({"ampersand:gate": '{"groupRef":{"s3cret":"s3cret"},"connectionIds":[["s3cret"]]}'})
         assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("pack", "stack", "gate"),
+    [
+        (None, None, None),
+        (None, "true", Gate()),
+        (None, "false", None),
+        (True, None, Gate()),
+        (True, '{"provider":"a"}', Gate()),
+        (False, '{"provider":"a"}', None),
+        (Gate(provider="b"), '{"provider":"a"}', Gate(provider="b")),
+        (Gate(provider="b"), "nonsense", Gate(provider="b")),
+        (False, "nonsense", None),
+    ],
+)
+def test_the_gate_of_the_pack_wins(pack: bool | Gate | None, stack: str | None, gate: Gate | None) -> None:
+    """What the pack's configuration says of a gate counts, and then the stack's isn't even looked at."""
+    assert chosen(pack, {} if stack is None else {"ampersand:gate": stack}) == gate
 
 
 Read = Callable[..., Inventory]
@@ -182,6 +203,10 @@ class TestRead:
         assert ids(inventory) == found
         assert not inventory.unread
         assert server.counts == {"list": len(gate.get("projects", [""]))}
+
+    def test_a_project_named_twice_is_judged_once(self, read_gate: Read) -> None:
+        """By ID and by name it is the same project, whose connections count once."""
+        assert ids(read_gate({"projects": ["first", "proj_1", "first"]})) == ["a", "b", "c"]
 
     def test_filters_travel_to_the_api(self, read_gate: Read, server: Sandbox) -> None:
         """The API filters, so that a large project isn't read for one connection."""

@@ -11,8 +11,9 @@ import msgspec
 import pytest
 
 from loose_answers import CANARY, loose_answer
+from pulumi_ampersand import answers as reading
 from pulumi_ampersand import inventory as module
-from pulumi_ampersand import model
+from pulumi_ampersand.answers import read_connections
 from pulumi_ampersand.errors import AnswerError
 from pulumi_ampersand.inventory import (
     DOCUMENT_LIMIT,
@@ -22,7 +23,7 @@ from pulumi_ampersand.inventory import (
     parse_connections,
     parse_observations,
 )
-from pulumi_ampersand.model import Connection, Observation, Token, read_connections
+from pulumi_ampersand.model import Connection, Observation, Token
 from pulumi_ampersand.sandbox import SCENARIOS, Sandbox
 
 DOCUMENTS = ("connections", "observations")
@@ -152,11 +153,11 @@ def test_the_schemas_allow_fields_to_come(name: str) -> None:
 
 
 KEYS = {
-    "connection": model.ConnectionKeys,
-    "group": model.GroupKeys,
-    "consumer": model.ConsumerKeys,
-    "providerApp": model.ProviderAppKeys,
-    "metadataItem": model.MetadataItemKeys,
+    "connection": reading.ConnectionKeys,
+    "group": reading.GroupKeys,
+    "consumer": reading.ConsumerKeys,
+    "providerApp": reading.ProviderAppKeys,
+    "metadataItem": reading.MetadataItemKeys,
 }
 JSON_TYPES: dict[Any, str] = {str: "string", bool: "boolean", list: "array"}
 
@@ -233,7 +234,7 @@ def in_another_form(value: Any, chance: random.Random) -> Any:
 def test_the_same_content_is_the_same_text(body: bytes) -> None:
     """Whatever the order of connections, keys and scopes, the documents are byte-identical."""
     chance = random.Random(1)
-    entries = json.loads(model.repair_text(body))
+    entries = json.loads(reading.repair_text(body))
     texts = {Inventory(read_connections(body)).documents()}
     for _ in range(3):
         chance.shuffle(entries)

@@ -14,7 +14,8 @@ import msgspec
 import pytest
 
 from loose_answers import CANARY, WRONG, loose_answer
-from pulumi_ampersand import model
+from pulumi_ampersand import answers, model
+from pulumi_ampersand.answers import read_connection, read_connections, read_projects, without_collection
 from pulumi_ampersand.errors import AnswerError
 from pulumi_ampersand.model import (
     Connection,
@@ -26,10 +27,6 @@ from pulumi_ampersand.model import (
     Record,
     Token,
     parse_time,
-    read_connection,
-    read_connections,
-    read_projects,
-    without_collection,
 )
 from pulumi_ampersand.sandbox import SCENARIOS, Sandbox
 
@@ -99,7 +96,7 @@ def all_read_paths() -> list[tuple[str, ...]]:
             elif option is Token:
                 yield from ((*path, field.encode_name) for field in msgspec.structs.fields(Token))
 
-    return list(walk(model._SentConnection, FULL, ()))
+    return list(walk(answers._SentConnection, FULL, ()))
 
 
 PATHS = [path for path in all_read_paths() if path not in {(key,) for key in REQUIRED}]
@@ -549,7 +546,7 @@ def _dotted(data: bytes) -> Iterator[str]:
                 yield f"{path}{key}"
                 yield from walk(item, f"{path}{key}.")
 
-    for entry in json.loads(model.repair_text(data)):
+    for entry in json.loads(answers.repair_text(data)):
         yield from walk(entry, "")
 
 
@@ -596,12 +593,12 @@ def test_a_connection_is_a_dict_with_attributes() -> None:
 
 
 RECORDS = {
-    Connection: model.ConnectionKeys,
-    Group: model.GroupKeys,
-    Consumer: model.ConsumerKeys,
-    ProviderApp: model.ProviderAppKeys,
-    MetadataItem: model.MetadataItemKeys,
-    model.Project: model._SentProject,
+    Connection: answers.ConnectionKeys,
+    Group: answers.GroupKeys,
+    Consumer: answers.ConsumerKeys,
+    ProviderApp: answers.ProviderAppKeys,
+    MetadataItem: answers.MetadataItemKeys,
+    model.Project: answers._SentProject,
 }
 
 

@@ -376,6 +376,10 @@ class TestVerifiableConnections:
         assert breaches == ['its status "suspended" is unknown', 'its authentication scheme "passkey" is unknown']
         assert not unverified
 
+    def test_an_empty_status_is_unknown(self) -> None:
+        """A status of no letters is no status that was left out."""
+        assert judge(self.RULE, inventory(sent(status="")))[0] == ['its status "" is unknown']
+
     def test_missing_scheme_breaks_it(self) -> None:
         """Rules that depend on the scheme can't be judged without one."""
         assert judge(self.RULE, inventory(sent(authScheme=None)))[0] == [

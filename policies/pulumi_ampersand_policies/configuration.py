@@ -20,6 +20,8 @@ from pulumi_ampersand_policies.rule import Enforcement, Options, Rule
 from pulumi_ampersand_policies.rules import RULES
 
 ALL: Final = "all"
+_ENVIRONMENTS: Final = "environments"
+"""Pulumi's own key in the file: names of ESC environments, which the CLI takes out before packs see the rest."""
 _LEVELS: Final = [level.value for level in Enforcement]
 
 
@@ -98,6 +100,8 @@ def parse(text: str, source: str, rules: Sequence[Rule[Any]] = RULES) -> Configu
     entries: dict[str, Given] = {}
     problems: list[str] = []
     for name, value in content.items():
+        if name == _ENVIRONMENTS and isinstance(value, list):
+            continue
         if isinstance(value, str):
             entries[name] = Given(value)
         elif isinstance(value, dict):
@@ -142,7 +146,8 @@ def resolve(
         level = _level(entry, rule.id, source, found) or common or rule.enforcement
         missing = [key for key in rule.needed if key not in entry.options]
         if missing and not entry.options and (level is Enforcement.DISABLED or not entry.named):
-            inactive.append(InactiveRule(rule, f"it needs {_quoted(missing)}"))
+            disabled = entry.named and level is Enforcement.DISABLED
+            inactive.append(InactiveRule(rule, "it is disabled" if disabled else f"it needs {_quoted(missing)}"))
             continue
         if missing:
             lacks = f"lacks {_quoted(missing)}, without which it checks nothing"

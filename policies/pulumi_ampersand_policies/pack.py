@@ -39,6 +39,9 @@ NAME: Final = "ampersand"
 STACK_TYPE: Final = "pulumi:pulumi:Stack"
 DATA_SOURCE_TYPES: Final = frozenset({"pulumi-python:dynamic/ampersand:Connections"})
 
+MESSAGE_LIMIT: Final = 400 * 1024 * 1024
+"""Bytes in one message, the engine's own limit: documents may be large."""
+
 NOT_TARGETED: Final = "its connections were not evaluated: it isn't targeted by this operation"
 
 # Both from the engine's sdk/go/common/resource/properties.go and plugin/rpc.go: how unknown values and secrets travel.
@@ -150,7 +153,8 @@ class Servicer(proto.AnalyzerServicer):
         active, options = self._configuration.active(readable_connections.RULE.id), self._readable()
         if self._problems or active is None or options is None or not options.require or self._gate is not None:
             return proto.AnalyzeResponse()
-        if any(resource.type in DATA_SOURCE_TYPES for resource in request.resources):
+        # Without the stack's configuration nobody knows whether it has a gate: the stack's note says so.
+        if not self._has_stack or any(resource.type in DATA_SOURCE_TYPES for resource in request.resources):
             return proto.AnalyzeResponse()
         return proto.AnalyzeResponse(
             diagnostics=[_diagnostic(active.rule, active.enforcement, readable_connections.UNGATED)]
@@ -175,6 +179,7 @@ class Servicer(proto.AnalyzerServicer):
         except GateError as error:
             problems.append(str(error))
         if problems:
+            self._problems = tuple(problems)
             return [_broken_configuration(problems)]
         if self._gate is not None:
             return self._report(read(self._gate, self._config, self._environ, self._connect))
@@ -221,15 +226,15 @@ class Servicer(proto.AnalyzerServicer):
 
 
 def _text(value: Any) -> str | None:
-    """A string property, taken out of its secret wrapping; None if it isn't there."""
-    if value is None:
-        return None
-    kind = value.WhichOneof("kind")
+    """A string property, taken out of its secret wrapping, or what else it is as JSON text; None if it isn't there."""
+    kind = value.WhichOneof("kind") if value is not None else "null_value"
     if kind == "struct_value":
         fields = value.struct_value.fields
         if _SIGNATURE in fields and fields[_SIGNATURE].string_value == _SECRET:
             return _text(fields.get("value"))
-    return value.string_value if kind == "string_value" else None
+    if kind == "null_value":
+        return None
+    return value.string_value if kind == "string_value" else json_format.MessageToJson(value)
 
 
 def _given(sent: Mapping[str, proto.PolicyConfig], needing: Sequence[str]) -> dict[str, Given]:
@@ -324,15 +329,14 @@ def serve(rules: Sequence[Rule[Any]] = RULES) -> None:
     """
     server = grpc.server(
         futures.ThreadPoolExecutor(max_workers=4),
-        # Documents may be large: the engine's own limit is 400 MiB.
-        options=[("grpc.max_receive_message_length", 400 * 1024 * 1024)],
+        options=[("grpc.max_receive_message_length", MESSAGE_LIMIT)],
     )
     analyzer_pb2_grpc.add_AnalyzerServicer_to_server(Servicer(rules), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    sys.stdout.write(f"{port}\n")
-    sys.stdout.flush()
     try:
+        sys.stdout.write(f"{port}\n")
+        sys.stdout.flush()
         server.wait_for_termination()
     except KeyboardInterrupt:
         server.stop(0)

@@ -1,71 +1,32 @@
-"""The Ampersand API over HTTP.
+"""The Ampersand API: one `Client` method for each call.
 
-One `Client` method for each call. Each is bounded in time (connecting, each read, and the call as a whole with its
-retries) and in size, repeats only what is safe to repeat, and turns every failure into one of
-`pulumi_ampersand.errors`. Nothing here interprets connections: that is `pulumi_ampersand.model`.
+How a call is made, and what can go wrong with it, is in `pulumi_ampersand.exchange`; what an answer means, in
+`pulumi_ampersand.answers`.
 """
 
 from __future__ import annotations
 
 import json
-import logging
-import re
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
-from http.client import responses
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, TypeVar
-from urllib.parse import quote, urljoin, urlsplit
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote
 
 import httpx
 
-from pulumi_ampersand._version import __version__
-from pulumi_ampersand.errors import (
-    AmpersandError,
-    AnswerError,
-    ApiError,
-    DeadlineExceededError,
-    RateLimitedError,
-    SettingsError,
-    TransportError,
-    api_error_type,
-)
-from pulumi_ampersand.model import Connection, Observation, Project, read_connection, read_connections, read_projects
-from pulumi_ampersand.settings import Access, ApiKey
+from pulumi_ampersand.answers import read_connection, read_connections, read_projects
+from pulumi_ampersand.errors import AnswerError, SettingsError
+from pulumi_ampersand.exchange import Exchange, Limits, encodable
+from pulumi_ampersand.model import Connection, Observation, Project
+from pulumi_ampersand.settings import Access
 from pulumi_ampersand.terminal import one_line
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 _T = TypeVar("_T")
-
-_REPEATABLE_STATUS: Final = frozenset({408, 429, 500, 502, 503, 504})
-_PROBLEM_LIMIT: Final = 64 * 1024
-"""Bytes of an error answer that are looked at; a proxy's error page may be longer, and none of it is shown."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The bounds of one call.
-
-    Attributes:
-        connect: Seconds to wait for a connection.
-        read: Seconds to wait for each part of an answer.
-        total: Seconds for the whole call, retries and waiting included. Checked whenever a part of the body arrives and
-            before each repetition, so that a silent server can overrun it by one ``read``.
-        attempts: How often a call is tried in all.
-        answer: The largest answer in bytes, after decompression.
-    """
-
-    connect: float = 10.0
-    read: float = 30.0
-    total: float = 120.0
-    attempts: int = 5
-    answer: int = 512 * 1024 * 1024
 
 
 class Client:
@@ -93,37 +54,10 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
-        self._access = access
-        self._limits = limits or Limits()
-        self._sleep = sleep
-        self._clock = clock
-        self._now = now
-        try:
-            self._http = httpx.Client(
-                auth=_KeyHeader(access.api_key),
-                timeout=httpx.Timeout(self._limits.read, connect=self._limits.connect),
-                transport=transport,
-                # A redirect could carry the key to another origin; the API has none.
-                follow_redirects=False,
-                event_hooks={"response": [_set_redirect_aside]},
-                headers={
-                    "Accept": "application/json",
-                    "Accept-Encoding": "gzip",
-                    "User-Agent": f"pulumi-ampersand/{__version__}",
-                },
-                # Building a TLS context takes as long as reading 10,000 connections, and plain http needs none.
-                verify=not access.api_url.startswith("http:"),
-            )
-        except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
-            # The text of the others may quote a proxy's password.
-            why = f": {error}" if isinstance(error, ImportError | OSError) else ""
-            raise SettingsError(
-                f"the environment's proxy or certificate settings can't be used{why}; "
-                "check ALL_PROXY, HTTP_PROXY, HTTPS_PROXY and SSL_CERT_FILE"
-            ) from None
-        self._log_filter = _LogFilter(access)
-        for name in _LOGGERS:
-            logging.getLogger(name).addFilter(self._log_filter)
+        self._root = access.api_url
+        self._exchange = Exchange(
+            access, limits=limits or Limits(), transport=transport, sleep=sleep, clock=clock, now=now
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -135,9 +69,7 @@ class Client:
 
     def close(self) -> None:
         """Give back the connections to the server."""
-        self._http.close()
-        for name in _LOGGERS:
-            logging.getLogger(name).removeFilter(self._log_filter)
+        self._exchange.close()
 
     def list_connections(
         self,
@@ -160,7 +92,7 @@ class Client:
         """
         doing = f'reading connections of project "{project}"'
         params = {"provider": provider, "groupRef": group_ref, "consumerRef": consumer_ref}
-        body = self._call("GET", f"/v1/projects/{_segment(project, 'a project')}/connections", doing, params)
+        body = self._exchange.call("GET", f"/v1/projects/{_segment(project, 'a project')}/connections", doing, params)
         return self._read(read_connections, body, doing)
 
     def get_connection(
@@ -180,7 +112,7 @@ class Client:
         """
         doing = f'reading connection "{connection_id}" of project "{project}"'
         params = {"includeRefreshToken": "true"} if include_credentials else {}
-        body = self._call("GET", _connection_path(project, connection_id), doing, params)
+        body = self._exchange.call("GET", _connection_path(project, connection_id), doing, params)
         return self._read(lambda data: read_connection(data, refresh_token_told=include_credentials), body, doing)
 
     def list_projects(self) -> list[Project]:
@@ -190,7 +122,7 @@ class Client:
             AmpersandError: See `pulumi_ampersand.errors`.
         """
         doing = "listing projects"
-        return self._read(read_projects, self._call("GET", "/v1/projects", doing), doing)
+        return self._read(read_projects, self._exchange.call("GET", "/v1/projects", doing), doing)
 
     def reauthorization_url(self, project: str, connection_id: str) -> str:
         """A link at which the customer authorises the connection again.
@@ -202,211 +134,15 @@ class Client:
             AmpersandError: See `pulumi_ampersand.errors`.
         """
         doing = f'making a re-authorisation link for connection "{connection_id}" of project "{project}"'
-        body = self._call("PATCH", f"{_connection_path(project, connection_id)}:oauth-update", doing)
+        body = self._exchange.call("PATCH", f"{_connection_path(project, connection_id)}:oauth-update", doing)
         return self._read(_link, body, doing)
 
     def _read(self, read: Callable[[bytes], _T], body: bytes, doing: str) -> _T:
         try:
             return read(body)
         except AnswerError as error:
-            raise AnswerError(f"{doing} at {self._access.api_url}: {error}; {_CHECK_ROOT}") from None
-
-    def _call(self, method: str, path: str, doing: str, params: Mapping[str, str | None] | None = None) -> bytes:
-        import tenacity  # noqa: PLC0415 - a quarter of this module's import time, needed at the first request only
-
-        doing = f"{doing} at {self._access.api_url}"
-        deadline = self._clock() + self._limits.total
-        url = self._access.api_url + path
-        query = {name: _encodable(value) for name, value in (params or {}).items() if value is not None}
-
-        backoff = tenacity.wait_exponential(multiplier=0.5, max=8.0) + tenacity.wait_random(0.0, 0.5)
-
-        def repeatable(error: BaseException) -> bool:
-            return isinstance(error, _AttemptError) and error.repeatable
-
-        def wait(state: tenacity.RetryCallState) -> float:
-            failure = state.outcome.exception() if state.outcome else None
-            return max(float(backoff(state)), failure.wait if isinstance(failure, _AttemptError) else 0.0)
-
-        def stop(state: tenacity.RetryCallState) -> bool:
-            too_late = self._clock() + state.upcoming_sleep > deadline
-            return state.attempt_number >= self._limits.attempts or too_late
-
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(repeatable),
-            wait=wait,
-            stop=stop,
-            sleep=self._sleep,
-            reraise=True,
-        )
-        try:
-            return retrying(self._attempt, method, url, query, doing, deadline)
-        except _AttemptError as failure:
-            error, cause = failure.error, failure.__cause__
-        # Raised outside, so that it doesn't carry along what httpx said of a malformed answer.
-        raise error from cause
-
-    def _attempt(self, method: str, url: str, query: dict[str, str], doing: str, deadline: float) -> bytes:
-        """One try. Everything that can fail leaves as an `_AttemptError`, which knows whether another try is safe."""
-        idempotent = method == "GET"
-        try:
-            with self._http.stream(method, url, params=query) as response:
-                if response.is_success:
-                    return self._body(response, doing, deadline)
-                error = self._refusal(response, doing, deadline)
-        except httpx.TimeoutException as exc:
-            safe = idempotent or isinstance(exc, httpx.ConnectTimeout)
-            what = f"connecting took more than {self._limits.connect:g} s"
-            if not isinstance(exc, httpx.ConnectTimeout):
-                what = f"the server sent nothing for {self._limits.read:g} s"
-            raise _AttemptError(TransportError(f"{doing}: {what}; {_CHECK_NETWORK}"), repeatable=safe) from exc
-        except httpx.InvalidURL:
-            raise _AttemptError(SettingsError(f"{doing}: ampersand:apiUrl (or AMP_API_URL) is no URL")) from None
-        except httpx.ProtocolError as exc:
-            # What comes after a colon quotes what the server sent, which may echo the key.
-            text = str(exc).partition(":")[0]
-            raise _AttemptError(TransportError(f"{doing}: {text}; {_CHECK_NETWORK}"), repeatable=idempotent) from None
-        except (httpx.TransportError, httpx.DecodingError) as exc:
-            text = one_line(self._access.api_key.cut_from(str(exc)), 200) or type(exc).__name__
-            if "CERTIFICATE_VERIFY_FAILED" in text:
-                raise _AttemptError(TransportError(f"{doing}: {text}; {_CHECK_CERTIFICATE}")) from exc
-            safe = idempotent or isinstance(exc, httpx.ConnectError)
-            raise _AttemptError(TransportError(f"{doing}: {text}; {_CHECK_NETWORK}"), repeatable=safe) from exc
-        wait = 0.0
-        if error.retry_after is not None:
-            wait = max(0.0, (error.retry_after - self._now()).total_seconds())
-        repeat = error.retryable if error.retryable is not None else error.status in _REPEATABLE_STATUS
-        # A call that isn't idempotent is repeated only where the server says that it did nothing.
-        safe = idempotent or error.retryable is True or isinstance(error, RateLimitedError)
-        raise _AttemptError(error, repeatable=repeat and safe, wait=wait)
-
-    def _body(self, response: httpx.Response, doing: str, deadline: float) -> bytes:
-        body = self._receive(response, self._limits.answer, doing, deadline)
-        if len(body) > self._limits.answer:
-            size = self._limits.answer // 1024**2
-            raise _AttemptError(AnswerError(f"{doing}: the answer is larger than {size} MiB; {_FILTER}"))
-        return body
-
-    def _receive(self, response: httpx.Response, limit: int, doing: str, deadline: float) -> bytes:
-        """Up to ``limit`` bytes of an answer, and some more where there are more."""
-        if response.headers.get("content-encoding", "identity").strip().lower() not in {"identity", "gzip"}:
-            # Compressed twice, 10 kB are 10 GB, and the decoder gives them all at once.
-            raise _AttemptError(
-                AnswerError(f"{doing}: the answer is compressed otherwise than asked for; {_CHECK_NETWORK}")
-            )
-        chunks: list[bytes] = []
-        size = 0
-        for chunk in response.iter_bytes():
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > limit:
-                break
-            if self._clock() > deadline:
-                total = f"{self._limits.total:g} s"
-                raise _AttemptError(
-                    DeadlineExceededError(f"{doing}: the answer wasn't complete after {total}; {_FILTER}")
-                )
-        return b"".join(chunks)
-
-    def _refusal(self, response: httpx.Response, doing: str, deadline: float) -> ApiError:
-        from pulumi_ampersand.problem import Problem  # noqa: PLC0415 - pydantic costs as much as httpx, for errors only
-
-        status = response.status_code
-        problem = Problem()
-        if "json" in response.headers.get("content-type", "").lower():
-            # The status says the most: a broken explanation must not hide it.
-            with suppress(_AttemptError, httpx.TransportError, httpx.DecodingError):
-                problem = Problem.parse(self._receive(response, _PROBLEM_LIMIT, doing, deadline)[:_PROBLEM_LIMIT])
-        cut = self._access.api_key.cut_from
-        detail = cut(one_line(problem.explanation())) or responses.get(status, "unknown status")
-        remedy = cut(one_line(problem.remedy)) or _REMEDIES.get(status, "")
-        if _REDIRECT in response.extensions:
-            target = _origin(str(response.url), response.extensions[_REDIRECT])
-            detail, remedy = f"redirect to {cut(one_line(target))}", _REDIRECTED
-        after = _header_time(response.headers.get("retry-after"), self._now)
-        return api_error_type(status)(
-            doing,
-            status=status,
-            detail=detail,
-            remedy=remedy,
-            request_id=cut(one_line(problem.request_id)),
-            retryable=problem.retryable,
-            retry_after=max(filter(None, (after, problem.not_before())), default=None),
-        )
-
-
-_CHECK_CERTIFICATE: Final = "check ampersand:apiUrl, or set SSL_CERT_FILE to your certificate authority's file"
-_CHECK_NETWORK: Final = "check the network, proxy and ampersand:apiUrl"
-_CHECK_ROOT: Final = "check that ampersand:apiUrl (or AMP_API_URL) is the API's root"
-_FILTER: Final = "filter by provider, group_ref or consumer_ref"
-_REDIRECTED: Final = (
-    "Redirects aren't followed, for they would carry the API key: set ampersand:apiUrl to the API itself"
-)
-_REMEDIES: Final = {
-    401: "Run: pulumi config set --secret ampersand:apiKey <key> (or set AMP_API_KEY)",
-    403: "Use an API key that may read this project",
-    404: "Check ampersand:project (or AMP_PROJECT), the connection's ID and ampersand:apiUrl",
-}
-
-
-_REDIRECT: Final = "pulumi_ampersand.redirect"
-
-
-def _set_redirect_aside(response: httpx.Response) -> None:
-    """Keep httpx from preparing a request to a place that a server names, which fails for some places."""
-    if response.has_redirect_location:
-        response.extensions[_REDIRECT] = response.headers.pop("location")
-
-
-def _origin(base: str, location: str) -> str:
-    """Scheme, host and port of the place that a redirect leads to; its path may be confidential."""
-    try:
-        parts = urlsplit(urljoin(base, location))
-    except ValueError:
-        return "no URL"
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-
-
-class _KeyHeader(httpx.Auth):
-    """Adds the key to each request as it is sent, so that no client, header or request object shows it before."""
-
-    def __init__(self, key: ApiKey) -> None:
-        self._key = key
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        request.headers["X-Api-Key"] = self._key.reveal()
-        yield request
-
-
-_LOGGERS: Final = ("httpx", "httpcore.http11")
-_QUERY: Final = re.compile(r"\?\S*")
-
-
-class _LogFilter(logging.Filter):
-    """Keeps the key, which a server may echo in a header, and the filters, which may be secret, out of others' logs."""
-
-    def __init__(self, access: Access) -> None:
-        super().__init__()
-        self._access = access
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        clean = self._access.api_key.cut_from(message)
-        if self._access.api_url in message:
-            clean = _QUERY.sub("?…", clean)
-        if clean != message:
-            record.msg, record.args = clean, ()
-        return True
-
-
-class _AttemptError(Exception):
-    """One failed try: the error to report if no other follows, and what the retry policy needs to know."""
-
-    def __init__(self, error: AmpersandError, *, repeatable: bool = False, wait: float = 0.0) -> None:
-        super().__init__()
-        self.error = error
-        self.repeatable = repeatable
-        self.wait = wait
+            check = "check that ampersand:apiUrl (or AMP_API_URL) is the API's root"
+            raise AnswerError(f"{doing} at {self._root}: {error}; {check}") from None
 
 
 def _connection_path(project: str, connection_id: str) -> str:
@@ -434,22 +170,4 @@ def _segment(name: str, what: str) -> str:
     """
     if name in {"", ".", ".."}:
         raise SettingsError(f'{what} can\'t be named "{name}"')
-    return quote(_encodable(name), safe="")
-
-
-def _encodable(text: str) -> str:
-    """Text that may hold lone surrogates, as text that can be sent: U+FFFD for each, as when it is read."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _header_time(value: str | None, now: Callable[[], datetime]) -> datetime | None:
-    """The time that a ``Retry-After`` header names: seconds from now, or an HTTP date (RFC 9110, section 10.2.3)."""
-    if not value:
-        return None
-    try:
-        if value.strip().isascii() and value.strip().isdigit():
-            return datetime.fromtimestamp(now().timestamp() + int(value), timezone.utc)
-        moment = parsedate_to_datetime(value)
-    except (ValueError, OverflowError, OSError):
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    return quote(encodable(name), safe="")

@@ -14,8 +14,9 @@ from typing import Annotated, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from pulumi_ampersand.answers import ConnectionKeys, read_connections, without_collection
 from pulumi_ampersand.errors import AnswerError
-from pulumi_ampersand.model import Connection, ConnectionKeys, Observation, read_connections, without_collection
+from pulumi_ampersand.model import Connection, Observation
 
 VERSION: Final = 1
 """The version of both documents. Readers skip fields that they don't know; what they would misread needs a new one."""
@@ -97,10 +98,10 @@ class Inventory:
 
     @classmethod
     def merge(cls, parts: Sequence[Inventory]) -> Inventory:
-        """One inventory of several projects."""
+        """One inventory of several. What was read twice, from a project named twice say, is in it once."""
         whole = cls(unread=[reason for part in parts for reason in part.unread])
-        entries = (entry for part in parts for entry in part)
-        whole._entries = tuple(sorted(entries, key=lambda entry: (entry.connection.id, entry.project)))
+        entries = {(entry.connection.id, entry.project): entry for part in parts for entry in part}
+        whole._entries = tuple(entries[key] for key in sorted(entries))
         return whole
 
     def only(self, ids: Iterable[str]) -> Inventory:

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from pulumi_ampersand.model import parse_time, repair_text
+from pulumi_ampersand.answers import repair_text
+from pulumi_ampersand.model import parse_time
 
 
 def _text(value: Any) -> str:
@@ -68,7 +69,8 @@ class Problem(BaseModel):
 
     def explanation(self) -> str:
         """Detail, or title, and the issues; empty if the document has none of them."""
-        return "; ".join(filter(None, (self.detail or self.title, *map(str, self.issues[:5]))))
+        said, issues = self.detail or self.title, [str(issue) for issue in self.issues[:5]]
+        return "; ".join(filter(None, (said.rstrip(".") if issues else said, *issues)))
 
     def not_before(self) -> datetime | None:
         """The time before which the request should not be repeated."""

@@ -8,7 +8,6 @@ shows what it returns to policy packs, and hands it back as outputs, so that res
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import uuid
@@ -56,7 +55,6 @@ class ConnectionsProvider(ResourceProvider):
         self._config: Lookup = req.config
         self._client: Client | None = None
         self._lock = threading.Lock()
-        _hide_tracebacks_of_expected_errors()
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """Read the connections, unless a filter isn't known yet."""
@@ -134,12 +132,3 @@ def _outputs(props: dict[str, Any]) -> dict[str, Any]:
 
 def _argument(name: str) -> str:
     return {"groupRef": "group_ref", "consumerRef": "consumer_ref"}.get(name, name)
-
-
-def _hide_tracebacks_of_expected_errors() -> None:
-    """Keep gRPC from logging a traceback for an error that a user can cause; the engine prints its sentence anyway."""
-    logging.getLogger("grpc._server").addFilter(_unexpected)
-
-
-def _unexpected(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and isinstance(record.exc_info[1], AmpersandError))
