@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +12,19 @@ import pytest
 from engine.provision import EngineError, provide
 from pulumi_ampersand.sandbox import Sandbox
 from stack import Stack
+
+REQUIRED = bool(os.environ.get("PULUMI_AMPERSAND_REQUIRE_ENGINE"))
+"""Whether this run must have an engine, as CI's must."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where an engine is required, an engine test that is skipped has failed."""
+    report = yield
+    if REQUIRED and report.skipped and item.get_closest_marker("engine"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, although this run requires an engine: {report.longrepr}"
+    return report
 
 
 @pytest.fixture
@@ -23,12 +36,10 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def engine() -> Path:
-    """The folder of a real Pulumi engine. Without one, tests are skipped, unless CI says that they must run."""
+    """The folder of a real Pulumi engine. Without one, tests are skipped."""
     try:
         return provide()
     except EngineError as error:
-        if os.environ.get("PULUMI_AMPERSAND_REQUIRE_ENGINE"):
-            pytest.fail(f"this run requires an engine: {error}")
         pytest.skip(f"no engine: {error}")
 
 

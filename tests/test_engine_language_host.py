@@ -271,11 +271,9 @@ def runs(process: int) -> bool:
         return False
 
 
-@pytest.mark.engine
-def test_a_killed_engine_leaves_no_process(tmp_path: Path) -> None:
+def test_a_killed_engine_leaves_no_process(tmp_path: Path, engine: Path) -> None:
     """Language host, program and policy pack end by themselves when the engine is killed outright."""
-    folder = provision.provide()
-    if (folder / "pulumi-language-python").read_bytes() != provision.STAND_IN.read_bytes():
+    if (engine / "pulumi-language-python").read_bytes() != provision.STAND_IN.read_bytes():
         pytest.skip("the official language host is not ours to test")
     project, pack = tmp_path / "project", tmp_path / "pack"
     report = "import os, pathlib, time\npathlib.Path(FILE).write_text(f'{os.getpid()} {os.getppid()} ')\n"
@@ -289,13 +287,13 @@ def test_a_killed_engine_leaves_no_process(tmp_path: Path) -> None:
     (pack / "PulumiPolicy.yaml").write_text("runtime: python")
     environment = {
         "HOME": str(tmp_path),
-        "PATH": os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.defpath]),
+        "PATH": os.pathsep.join([str(engine), str(Path(sys.executable).parent), os.defpath]),
         "PULUMI_BACKEND_URL": tmp_path.as_uri(),
         "PULUMI_CONFIG_PASSPHRASE": "",
         "PULUMI_HOME": str(tmp_path / "home"),
         "PULUMI_SKIP_UPDATE_CHECK": "1",
     }
-    pulumi = [str(folder / "pulumi"), "--non-interactive"]
+    pulumi = [str(engine / "pulumi"), "--non-interactive"]
     subprocess.run([*pulumi, "stack", "init", "dev"], cwd=project, env=environment, check=True, capture_output=True)
     with subprocess.Popen(
         [*pulumi, "preview", "--stack", "dev", "--policy-pack", str(pack)],
@@ -303,11 +301,11 @@ def test_a_killed_engine_leaves_no_process(tmp_path: Path) -> None:
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-    ) as engine:
+    ) as preview:
         try:
             wait_for(lambda: all(file.exists() and file.read_text().endswith(" ") for file in files), "the preview")
         finally:
-            engine.kill()
+            preview.kill()
     processes = {int(word) for file in files for word in file.read_text().split()}
     assert len(processes) == 3
     wait_for(lambda: not any(map(runs, processes)), "the end of host, program and pack")
