@@ -21,6 +21,9 @@ _TIMEOUT = 120
 _CRASHES = ("Traceback (most recent call last)", "KeyboardInterrupt")
 """What Python prints of an error that nobody expected. No mistake of a user's may come to that."""
 
+_GRPC_REMARK = re.compile(r"[IWE]\d{4} [\d:.]+ +\d+ \w+\.cc:\d+\] ")
+"""What gRPC says in a program that the engine hangs up on; it comes or not, as it happens."""
+
 _VIOLATION = re.compile(
     r"^ +- \[(?P<level>\w+)\] \[severity: \w+\]  (?P<rule>\S+)  \(\S+: (?P<resource>\S+)\)\n"
     r"(?P<message>(?: {10}.*\n)+)",
@@ -77,10 +80,11 @@ class Result(NamedTuple):
 
     @property
     def diagnostics(self) -> list[str]:
-        """Every line that stands under "Diagnostics", resource names left out."""
+        """Every line that stands under "Diagnostics", resource names and gRPC's remarks left out."""
         _, _, after = self.out.partition("\nDiagnostics:\n")
         section = re.split(r"^(?=\S)", after, maxsplit=1, flags=re.MULTILINE)[0]
-        return [line.strip() for line in section.splitlines() if line.startswith("    ")]
+        lines = [line.strip() for line in section.splitlines() if line.startswith("    ")]
+        return [line for line in lines if not _GRPC_REMARK.match(line)]
 
 
 class Stack:
