@@ -56,6 +56,13 @@ def documents(stack: Stack, side: str) -> dict[str, Any]:
     return {name: json.loads(held[name]) for name in ("connections", "observations") if name in held}
 
 
+def status_of(connection_id: str, inputs: dict[str, Any]) -> str:
+    """A connection's status in the observations among a data source's inputs."""
+    (found,) = [seen for seen in inputs["observations"]["observations"] if seen["id"] == connection_id]
+    status: str = found["status"]
+    return status
+
+
 def names(stack: Stack) -> set[str]:
     """The names of the resources in the state."""
     return {resource["urn"].rpartition("::")[2] for resource in stack.resources()}
@@ -195,7 +202,7 @@ pulumi.export("names", found.connections.apply(lambda all: [connection.customer 
         inputs, outputs = documents(stack, "inputs"), documents(stack, "outputs")
         assert outputs.keys() == {"connections"}
         assert inputs["connections"] == outputs["connections"]
-        assert inputs["observations"]["observations"]["conn_koyo_slack"]["status"] == "working"
+        assert status_of("conn_koyo_slack", inputs) == "working"
 
         sandbox.update("conn_koyo_slack", status="bad_credentials", group={"groupRef": "koyo", "groupName": "Koyo"})
         assert "~ 1 updated" in stack.refresh(check=True).out
@@ -205,7 +212,7 @@ pulumi.export("names", found.connections.apply(lambda all: [connection.customer 
         (koyo,) = [c for c in outputs["connections"]["connections"] if c["id"] == "conn_koyo_slack"]
         assert koyo["group"]["groupName"] == "Koyo"
         assert koyo["healthy"] is False
-        assert inputs["observations"]["observations"]["conn_koyo_slack"]["status"] == "bad_credentials"
+        assert status_of("conn_koyo_slack", inputs) == "bad_credentials"
         analysis = stack.analyze(*stack.pack({"verifiable-connections": "disabled"}))
         assert analysis.code != 0
         assert [violation[:3] for violation in analysis.violations] == [("mandatory", "no-bad-credentials", "found")]

@@ -10,6 +10,7 @@ import pytest
 
 from conftest import MakeStack
 from pulumi_ampersand.sandbox import Sandbox
+from pulumi_ampersand.terminal import harmless
 
 pytestmark = pytest.mark.engine
 
@@ -87,17 +88,28 @@ def test_violations_stay_one_line_each(make_stack: MakeStack) -> None:
 
 
 def test_values_survive_state_and_outputs(make_stack: MakeStack, sandbox: Sandbox) -> None:
-    """What isn't Unicode becomes U+FFFD; all other text arrives unchanged, and the engine escapes it on terminals."""
+    """What isn't Unicode or steers a terminal becomes U+FFFD; all other text arrives unchanged."""
     sandbox.connections = [connection("conn_1")]
     stack = make_stack(PROGRAM)
     assert unsafe(stack.up("--diff", check=True).text) == set()
-    survived = HOSTILE.replace("\ud800", "\ufffd")
+    survived = harmless(HOSTILE)
+    assert FORGED in survived
     (exported,) = json.loads(stack.run("stack", "output", "--json", check=True).out)["connections"]
     assert exported["group"] == {"groupRef": survived, "groupName": survived}
     assert exported["providerMetadata"] == {"name": {"value": survived}}
     (held,) = json.loads(stack.resource("Connections")["outputs"]["connections"])["connections"]
     assert held == exported
     stack.refresh("--expect-no-changes", check=True)
+
+
+def test_hostile_keys_are_safe(make_stack: MakeStack, sandbox: Sandbox) -> None:
+    """Where the engine shows the documents' structure and changes, no hostile name or value reaches the terminal."""
+    sandbox.connections = [connection("id " + HOSTILE, providerMetadata={HOSTILE: {"value": HOSTILE}})]
+    stack = make_stack(PROGRAM)
+    assert unsafe(stack.preview("--diff", check=True).text) == set()
+    stack.up(check=True)
+    sandbox.connections = [connection("another " + HOSTILE, providerMetadata={HOSTILE * 2: {"value": HOSTILE}})]
+    assert unsafe(stack.preview("--diff", check=True).text) == set()
 
 
 def test_errors_of_programs_are_safe(make_stack: MakeStack) -> None:

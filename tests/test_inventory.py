@@ -90,7 +90,7 @@ def test_every_document_is_valid(body: bytes, told: bool) -> None:
     connections, observations = map(json.loads, written)
     ids = [connection["id"] for connection in connections["connections"]]
     assert ids == sorted(set(ids))
-    assert list(observations["observations"]) == ids
+    assert [observation["id"] for observation in observations["observations"]] == ids
     for connection in connections["connections"]:
         for part in (connection, connection.get("providerApp", {})):
             assert part.get("scopes", []) == sorted(part.get("scopes", []))
@@ -113,8 +113,8 @@ NEVER_IN_A_CONNECTION: list[dict[str, Any]] = [
     {"providerMetadata": {"a": {"value": 5}}},
     {"createTime": 5},
 ]
-NEVER_AN_OBSERVATION: list[Any] = [
-    None,
+NEVER_AN_OBSERVATION: list[dict[str, Any]] = [
+    {"id": None},
     {"status": None},
     {"oauth": False},
     {"accessToken": None},
@@ -126,12 +126,14 @@ NEVER_AN_OBSERVATION: list[Any] = [
 WRITTEN: dict[str, Any] = {"id": "c", "provider": "p", "healthy": True}
 NEVER_WRITTEN: list[tuple[str, Any]] = [
     *((name, {}) for name in DOCUMENTS),
-    *((name, {"v": 2, "connections": [], "observations": {}}) for name in DOCUMENTS),
-    *((name, {"v": 1, "connections": {}, "observations": []}) for name in DOCUMENTS),
+    *((name, {"v": 2, "connections": [], "observations": []}) for name in DOCUMENTS),
+    *((name, {"v": 1, "connections": {}, "observations": {}}) for name in DOCUMENTS),
     ("connections", {"v": 1, "connections": [WRITTEN, WRITTEN]}),
     ("connections", {"v": 1, "connections": [{"id": "c", "provider": "p"}]}),
     *(("connections", {"v": 1, "connections": [{**WRITTEN, **wrong}]}) for wrong in NEVER_IN_A_CONNECTION),
-    *(("observations", {"v": 1, "observations": {"c": wrong}}) for wrong in NEVER_AN_OBSERVATION),
+    ("observations", {"v": 1, "observations": [None]}),
+    ("observations", {"v": 1, "observations": [{"status": "working"}]}),
+    *(("observations", {"v": 1, "observations": [{"id": "c", **wrong}]}) for wrong in NEVER_AN_OBSERVATION),
 ]
 
 
@@ -145,7 +147,7 @@ def test_the_schemas_refuse_what_is_never_written(name: str, document: Any) -> N
 def test_the_schemas_allow_fields_to_come(name: str) -> None:
     """Readers skip what they don't know, on every level."""
     item = {**WRITTEN, "new": 1, "group": {"new": 1}, "providerApp": {"new": 1}}
-    content = {"connections": [item], "observations": {"c": {"new": 1, "accessToken": {"new": 1}}}}[name]
+    content = {"connections": [item], "observations": [{"id": "c", "new": 1, "accessToken": {"new": 1}}]}[name]
     document = {"v": 1, "new": 1, name: content}
     jsonschema.Draft202012Validator(SCHEMAS[name]).validate(document)
     read = parse_connections if name == "connections" else parse_observations
@@ -271,8 +273,8 @@ def test_the_documents_of_a_small_project() -> None:
         '{"connections":[{"healthy":true,"id":"c","projectId":"p-1","provider":"p","scopes":["a","b"]}],"v":1}'
     )
     assert observations == (
-        '{"observations":{"c":{"status":"working","oauth":true,'
-        '"accessToken":{"expiresAt":"2026-01-01T00:00:00Z"},"gaps":{"createTime":"the API sent a number"}}},"v":1}'
+        '{"observations":[{"id":"c","status":"working","oauth":true,'
+        '"accessToken":{"expiresAt":"2026-01-01T00:00:00Z"},"gaps":{"createTime":"the API sent a number"}}],"v":1}'
     )
 
 
@@ -327,18 +329,18 @@ BROKEN: dict[str, str] = {
     "text": "connections",
     "null": "null",
     "list": "[]",
-    "no-version": '{"connections":[],"observations":{}}',
+    "no-version": '{"connections":[],"observations":[]}',
     "version-only": '{"v":1}',
-    "version-text": '{"v":"1","connections":[],"observations":{}}',
-    "version-true": '{"v":true,"connections":[],"observations":{}}',
-    "version-zero": '{"v":0,"connections":[],"observations":{}}',
+    "version-text": '{"v":"1","connections":[],"observations":[]}',
+    "version-true": '{"v":true,"connections":[],"observations":[]}',
+    "version-zero": '{"v":0,"connections":[],"observations":[]}',
     "truncated": '{"v":1,"connections":[{"id":"c","provider":"p"',
     "wrong-content": '{"v":1,"connections":5,"observations":5}',
-    "wrong-entry": '{"v":1,"connections":[5],"observations":{"c":5}}',
-    "wrong-field": '{"v":1,"connections":[{"id":5}],"observations":{"c":{"status":5}}}',
-    "less-than-the-least": '{"v":1,"connections":[{"id":"c","provider":"p"}],"observations":{"c":{"gaps":null}}}',
-    "surrogate": '{"v":1,"connections":[],"observations":{}}\ud800',
-    "escaped-surrogate": r'{"v":1,"connections":["\ud800"],"observations":{"\ud800":{}}}',
+    "wrong-entry": '{"v":1,"connections":[5],"observations":[5]}',
+    "wrong-field": '{"v":1,"connections":[{"id":5}],"observations":[{"id":"c","status":5}]}',
+    "less-than-the-least": '{"v":1,"connections":[{"id":"c","provider":"p"}],"observations":[{"status":"working"}]}',
+    "surrogate": '{"v":1,"connections":[],"observations":[]}\ud800',
+    "escaped-surrogate": r'{"v":1,"connections":["\ud800"],"observations":["\ud800"]}',
     "deep": '{"v":1,"x":' + "[" * 100_000,
     "deep-from-the-start": "[" * 100_000,
 }
@@ -398,7 +400,7 @@ def test_connections_over_the_limit_are_refused() -> None:
 
 def test_observations_over_the_limit_are_refused() -> None:
     """The second document is bounded, too."""
-    noted = Observation(status="working", gaps={"createTime": MEBIBYTE})
+    noted = Observation("c", status="working", gaps={"createTime": MEBIBYTE})
     found = Inventory((Connection(id=f"c{n}", provider="p", healthy=True), noted) for n in range(MANY))
     with pytest.raises(AnswerError, match="256 connections take 256 MiB"):
         found.documents()

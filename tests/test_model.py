@@ -29,6 +29,7 @@ from pulumi_ampersand.model import (
     parse_time,
 )
 from pulumi_ampersand.sandbox import SCENARIOS, Sandbox
+from pulumi_ampersand.terminal import one_line
 
 LEAST: dict[str, Any] = {"id": "c", "provider": "p", "status": "working"}
 TOKEN = {"token": f"{CANARY}-token", "issuedAt": "2026-01-01T00:00:00.5Z", "expiresAt": "2026-01-02T00:00:00+01:00"}
@@ -160,7 +161,12 @@ def test_a_whole_connection_is_read() -> None:
     }
     token = Token(issued_at=TOKEN["issuedAt"], expires_at=TOKEN["expiresAt"])
     assert observation == Observation(
-        status="working", update_time=FULL["updateTime"], oauth=True, access_token=token, refresh_token=token
+        FULL["id"],
+        status="working",
+        update_time=FULL["updateTime"],
+        oauth=True,
+        access_token=token,
+        refresh_token=token,
     )
 
 
@@ -168,8 +174,38 @@ def test_the_least_connection_is_read() -> None:
     """Three fields suffice; what the API didn't say is missing, and no gap."""
     connection, observation = read(LEAST)
     assert connection == {"id": "c", "provider": "p", "healthy": True}
-    assert observation == Observation(status="working")
+    assert observation == Observation("c", status="working")
     assert observation.gaps == {}
+
+
+def test_what_steers_a_terminal_is_taken_out_everywhere() -> None:
+    """Of every text that is kept, token times included; line ends and tabs stay."""
+    steering, rest = "\x1b[2J\r\u202e<{%x%}>\n\té", "[2J < {%x%}>\n\té"
+
+    def extended(value: Any, by: str) -> Any:
+        if isinstance(value, dict):
+            return {key: extended(item, by) for key, item in value.items()}
+        return [extended(item, by) for item in value] if isinstance(value, list) else f"{value}{by}"
+
+    assert read(extended(FULL, steering)) == read(extended(FULL, rest))
+
+
+@pytest.mark.parametrize("steering", ["<{%", "\x7f", "\u202e", "\x1b"])
+def test_one_steering_text_is_found(steering: str) -> None:
+    """However it is written, and be it the only one."""
+    for ascii_only in (True, False):
+        sent = json.dumps([{**LEAST, "group": {"groupName": f"a{steering}b"}}], ensure_ascii=ascii_only).encode()
+        ((connection, _),) = read_connections(sent)
+        assert connection["group"]["groupName"] == one_line(f"a{steering}b")
+
+
+def test_names_that_become_keys_are_harmless() -> None:
+    """Pulumi's CLI escapes the values of a document that it shows, but not the keys."""
+    connection, observation = read(
+        {**LEAST, "providerMetadata": {"a\x1b[2J\u202eb": {"value": 5, "source": "in\x1bput"}}}
+    )
+    assert connection["providerMetadata"] == {"a[2Jb": {"source": "input"}}
+    assert observation.gaps == {"providerMetadata.a[2Jb.value": "the API sent a number"}
 
 
 def test_the_paths_cover_what_is_read() -> None:
@@ -364,7 +400,7 @@ def test_numbers_without_bounds_are_gaps(number: bytes) -> None:
         (rb"\\\\\ud800\"", '\\\\\ufffd"'),
         (rb"\ud800\n\\", "\ufffd\n\\"),
         (rb"\ud800d800", "\ufffdd800"),
-        (rb"\u0000\ud800", "\0\ufffd"),
+        (rb"\u0000\ud800", "\ufffd"),
         (b"a\xffb\xc3", "a\ufffdb\ufffd"),
         (b"\xed\xa0\x80", "\ufffd\ufffd\ufffd"),
         (b"\xc3\xa9\xf0\x9f\x9a\x80", "é🚀"),
@@ -377,7 +413,7 @@ def test_what_is_no_text_is_replaced(sent: bytes, text: str) -> None:
         "providerMetadata": {"%b": {"value": "%b"}}, "new %b": 1}]""" % ((sent,) * 5)
     ((connection, observation),) = read_connections(data)
     assert (connection.id, connection.group) == (text, {"groupName": text})
-    assert connection.provider_metadata == {text: {"value": text}}
+    assert connection.provider_metadata == {one_line(text): {"value": text}}
     assert observation.gaps == {}
     json.dumps(connection, ensure_ascii=False).encode()
 

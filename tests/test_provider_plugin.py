@@ -306,7 +306,7 @@ class TestCheck:
         """Filters that nothing matches give empty documents, no failure."""
         inputs = provider.check({"provider": "gong"})
         assert json.loads(inputs["connections"]) == {"v": 1, "connections": []}
-        assert json.loads(inputs["observations"]) == {"v": 1, "observations": {}}
+        assert json.loads(inputs["observations"]) == {"v": 1, "observations": []}
 
     def test_four_at_once(self, provider: Provider, server: Sandbox) -> None:
         """The engine checks several resources at the same time; they don't wait for or disturb each other."""
@@ -408,7 +408,7 @@ class TestLifetime:
         after, inputs = provider.read(outputs(before))
         assert server.requests[0].query == query
         assert inputs["connections"] != before["connections"]
-        assert json.loads(inputs["observations"])["observations"]["a"]["status"] == "bad_credentials"
+        assert json.loads(inputs["observations"])["observations"][0]["status"] == "bad_credentials"
         assert after == outputs(inputs)
         assert inputs == provider.check(filters)
 

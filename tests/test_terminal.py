@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from pulumi_ampersand.terminal import one_line
+from pulumi_ampersand.terminal import harmless, one_line
 
 HOSTILE = {
     "ansi-colour": ("\x1b[31mred\x1b[0m", "[31mred[0m"),
@@ -30,10 +30,20 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize(("text", "harmless"), HOSTILE.values(), ids=HOSTILE)
-def test_hostile_text_becomes_harmless(text: str, harmless: str) -> None:
+@pytest.mark.parametrize(("text", "line"), HOSTILE.values(), ids=HOSTILE)
+def test_hostile_text_becomes_harmless(text: str, line: str) -> None:
     """Control and direction characters go, line ends become spaces, Pulumi's markup is broken up."""
-    assert one_line(text) == harmless
+    assert one_line(text) == line
+    assert one_line(harmless(text)) == line
+    assert harmless(harmless(text)) == harmless(text)
+
+
+def test_values_keep_their_lines() -> None:
+    """Of a value only what steers a terminal goes; lines, tabs and runs of spaces are its own."""
+    assert harmless("a  b\n\tc\n") == "a  b\n\tc\n"
+    every = "".join(map(chr, range(sys.maxunicode + 1)))
+    kept = set(harmless(every))
+    assert all(one_line(f"a{character}b") in {f"a{character}b", "a b"} for character in kept)
 
 
 @pytest.mark.parametrize("text", ["", "plain", "Zoë & Søn, 株式会社 🚀", "a < b {% c %} <{ d", "e\u0301"])

@@ -107,6 +107,10 @@ class Servicer(proto.AnalyzerServicer):
         """Nothing to agree on."""
         return proto.AnalyzerHandshakeResponse()
 
+    def Cancel(self, _request: empty_pb2.Empty, _context: grpc.ServicerContext) -> empty_pb2.Empty:
+        """Nothing to stop: the engine ends this process next."""
+        return empty_pb2.Empty()
+
     def GetPluginInfo(self, _request: empty_pb2.Empty, _context: grpc.ServicerContext) -> proto.PluginInfo:
         """The pack's version."""
         return proto.PluginInfo(version=__version__)

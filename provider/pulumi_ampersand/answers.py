@@ -1,9 +1,9 @@
 """What the API answers, read into the model.
 
 Real answers are looser than the API's contract, so reading is tolerant: a field of a wrong type counts as absent and
-is recorded as a gap, scopes come flat, nested or several in a string, lone surrogates become U+FFFD. Only ``id``,
-``provider`` and ``status`` are indispensable. Tokens and keys are skipped by the decoder and never become Python
-objects.
+is recorded as a gap, scopes come flat, nested or several in a string, lone surrogates become U+FFFD. What steers a
+terminal is taken out of every text, for Pulumi's CLI prints what lies in a state. Only ``id``, ``provider`` and
+``status`` are indispensable. Tokens and keys are skipped by the decoder and never become Python objects.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from msgspec import UNSET, UnsetType
 
 from pulumi_ampersand.errors import AnswerError
 from pulumi_ampersand.model import HEALTHY_STATUSES, Connection, Observation, Project, Token
+from pulumi_ampersand.terminal import harmless, one_line
 
 
 @contextmanager
@@ -52,6 +53,9 @@ def read_connections(data: bytes, *, refresh_token_told: bool = False) -> list[t
         AnswerError: It is no JSON array of connections; says which entry lacks what.
     """
     entries = _entries(data, _SentConnection, "connections")
+    if not data.isascii() or any(mark in data for mark in (b"\\", b"{%", b"\x7f")):
+        # Only such an answer can hold what steers a terminal, and looking at every text takes its time.
+        entries = [(_harmless(sent), gaps) for sent, gaps in entries]
     return [_connection(sent, gaps, refresh_token_told) for sent, gaps in entries]
 
 
@@ -256,7 +260,10 @@ def _value(data: msgspec.Raw, hint: Any, name: str, gaps: dict[str, str]) -> Any
         for option in get_args(hint):
             if get_origin(option) is dict:
                 items = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-                return {key: _value(item, get_args(option)[1], f"{name}.{key}", gaps) for key, item in items.items()}
+                return {
+                    key: _value(item, get_args(option)[1], one_line(f"{name}.{key}"), gaps)
+                    for key, item in items.items()
+                }
             if is_typeddict(option) or (isinstance(option, type) and issubclass(option, msgspec.Struct)):
                 return msgspec.convert(_salvage(data, option, f"{name}.", gaps), option)
     gaps[name] = f"the API sent {_kind(data)}"
@@ -294,6 +301,7 @@ def _connection(sent: dict[str, Any], gaps: dict[str, str], refresh_token_told: 
     if refresh_token is None and (not refresh_token_told or not _REFRESH_TOKEN_GAPS.isdisjoint(gaps)):
         refresh_token = UNSET
     observation = Observation(
+        id=sent["id"],
         status=status,
         update_time=update_time,
         oauth=grant is not None,
@@ -302,6 +310,18 @@ def _connection(sent: dict[str, Any], gaps: dict[str, str], refresh_token_told: 
         gaps=gaps,
     )
     return Connection(_without_nulls(sent)), observation
+
+
+def _harmless(value: Any) -> Any:
+    """The value without what steers a terminal; keys on one line, too, for they are names that others chose."""
+    kind = type(value)
+    if kind is str:
+        return value if value.isprintable() and "<{%" not in value else harmless(value)
+    if kind is dict:
+        return {key if key.isprintable() else one_line(key): _harmless(item) for key, item in value.items()}
+    if kind is list:
+        return [_harmless(item) for item in value]
+    return Token(_harmless(value.issued_at), _harmless(value.expires_at)) if kind is Token else value
 
 
 def _without_nulls(value: dict[str, Any]) -> dict[str, Any]:

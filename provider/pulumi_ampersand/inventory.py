@@ -24,7 +24,7 @@ VERSION: Final = 1
 DOCUMENT_LIMIT: Final = 256 * 1024 * 1024
 """Bytes in one document. The engine's messages end at 400 MiB, and a preview holds several copies."""
 
-UNOBSERVED: Final = Observation()
+UNOBSERVED: Final = Observation(id="")
 
 
 class Entry(NamedTuple):
@@ -127,9 +127,7 @@ class Inventory:
             AnswerError: One is too large for the engine.
         """
         connections = _ENCODER.encode({"v": VERSION, "connections": [entry.connection for entry in self]})
-        observations = _ENCODER.encode(
-            {"v": VERSION, "observations": {entry.connection.id: entry.observation for entry in self}}
-        )
+        observations = _ENCODER.encode({"v": VERSION, "observations": [entry.observation for entry in self]})
         for document in (connections, observations):
             if len(document) > DOCUMENT_LIMIT:
                 raise AnswerError(
@@ -149,7 +147,7 @@ class _Connections(msgspec.Struct):
 
 class _Observations(msgspec.Struct):
     v: _Number
-    observations: dict[str, Observation]
+    observations: Sequence[Observation]
 
 
 class _Version(msgspec.Struct):
@@ -179,7 +177,7 @@ def parse_observations(document: str) -> dict[str, Observation]:
     Raises:
         AnswerError: It isn't what this version writes.
     """
-    return _decode(document, _Observations).observations
+    return {observation.id: observation for observation in _decode(document, _Observations).observations}
 
 
 def _decode(document: str, kind: type[_Document]) -> _Document:

@@ -200,6 +200,7 @@ class Observation(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, ren
     """How a connection was found. Changes all day and means no change of the connection.
 
     Attributes:
+        id: The connection's ID.
         status: The status as sent; None: it wasn't observed.
         update_time: When the connection was last updated, an RFC 3339 string.
         oauth: Whether the connection carries an authorization-code grant, whatever its scheme says.
@@ -208,6 +209,7 @@ class Observation(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, ren
         gaps: What could not be read, by the field's name in the API, and why.
     """
 
+    id: str
     status: str | None = None
     update_time: str | None = None
     oauth: bool = False

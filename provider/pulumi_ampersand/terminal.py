@@ -1,4 +1,4 @@
-"""Text that others wrote, made fit for one line of a terminal.
+"""Text that others wrote, made fit for a terminal.
 
 Policy messages and check failures reach the terminal raw, and Pulumi's CLI reads ``<{%...%}>`` as its own colour
 markup. So all text from the API passes through here before it becomes part of a message.
@@ -18,6 +18,20 @@ _TABLE: Final[dict[int, str | None]] = {
     # A lone surrogate can't be encoded, so printing it would end in a traceback.
     **dict.fromkeys(range(0xD800, 0xE000), "\ufffd"),
 }
+
+
+_KEEPING_LINES: Final = {code: instead for code, instead in _TABLE.items() if chr(code) not in "\t\n"}
+
+
+def harmless(text: str) -> str:
+    """Take out of ``text`` what steers a terminal, and keep its lines and tabs.
+
+    For values that Pulumi's CLI may print on its own: it escapes most of what it shows, but neither changed text of
+    several lines nor its own colour markup. `one_line` of the result is `one_line` of the text.
+    """
+    if not text.isprintable():
+        text = text.translate(_KEEPING_LINES)
+    return text.replace("<{%", "< {%")
 
 
 def one_line(text: str, limit: int | None = None) -> str:
