@@ -25,7 +25,7 @@ demo: environment
 	@engine=$$($(BIN)/python tests/engine/provision.py) && $(BIN)/python examples/demo.py "$$engine"
 
 test: environment engine
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 lint: environment
 	@$(BIN)/ruff check

@@ -35,12 +35,12 @@ def check(inventory: Inventory, options: TokenExpiry, now: datetime) -> Iterator
             yield Unverified(expiry, entry)
         elif expiry is not None:
             left = expiry.at - now
-            at = describe_time(expiry.at)
             if left <= timedelta(0):
-                yield Breach(f"{expiry.what} expired {describe_span(-left)} ago, {at}", entry)
+                yield Breach(f"{expiry.what} expired {describe_span(-left)} ago, {describe_time(expiry.at)}", entry)
             elif left < limit:
+                when = f"expires in {describe_span(left)}, {describe_time(expiry.at)}"
                 minimum = f"minimum {options.min_days:g} day{'' if options.min_days == 1 else 's'}"
-                yield Breach(f"{expiry.what} expires in {describe_span(left)}, {at}; {minimum}", entry)
+                yield Breach(f"{expiry.what} {when}; {minimum}", entry)
 
 
 RULE = Rule(
