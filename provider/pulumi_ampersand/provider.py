@@ -9,7 +9,9 @@ shows what it returns to policy packs, and hands it back as outputs, so that res
 from __future__ import annotations
 
 import os
+import sys
 import threading
+import traceback
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
@@ -55,6 +57,7 @@ class ConnectionsProvider(ResourceProvider):
         self._config: Lookup = req.config
         self._client: Client | None = None
         self._lock = threading.Lock()
+        _say_expected_errors_plainly()
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """Read the connections, unless a filter isn't known yet."""
@@ -132,3 +135,23 @@ def _outputs(props: dict[str, Any]) -> dict[str, Any]:
 
 def _argument(name: str) -> str:
     return {"groupRef": "group_ref", "consumerRef": "consumer_ref"}.get(name, name)
+
+
+def _say_expected_errors_plainly() -> None:
+    """Have a failed refresh say what is wrong, not where in this file it was noticed.
+
+    A `ResourceProvider` can only raise, and the SDK (since 3.260) then answers the engine with the whole traceback.
+    Its own reference to the module that formats it is the one place where an expected error can be told from a defect.
+    """
+    sdk = sys.modules["__main__"]
+    if getattr(sdk, "traceback", None) is traceback:
+        sdk.traceback = _PlainTraceback  # type: ignore[attr-defined]
+
+
+class _PlainTraceback:
+    """Stands for the module ``traceback`` in the SDK's server."""
+
+    @staticmethod
+    def format_exc() -> str:
+        error = sys.exc_info()[1]
+        return str(error) if isinstance(error, AmpersandError) else traceback.format_exc()
