@@ -8,8 +8,6 @@ from pathlib import Path
 
 import click
 
-from pulumi_ampersand._version import __version__
-
 _MAIN = '''"""A policy pack with the rules of pulumi-ampersand."""
 
 from pulumi_ampersand_policies.pack import serve
@@ -49,7 +47,6 @@ def _project() -> str:
         runtime = {"name": "python", "options": {"virtualenv": sys.prefix}}
     lines = (
         f"runtime: {json.dumps(runtime)}",
-        f"version: {__version__}",
         "description: Gates deployments on the health of Ampersand connections",
     )
     return "\n".join(lines) + "\n"
