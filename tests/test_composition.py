@@ -1,13 +1,21 @@
 """The rules as policies in a ``PolicyPack`` of the user's own."""
 
 import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from conftest import MakeStack
+from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand_policies import policies
-from pulumi_ampersand_policies.rules import RULES
+from pulumi_ampersand_policies.pack import DATA_SOURCE_TYPES
+from pulumi_ampersand_policies.rule import Breach, Options, Unverified
+from pulumi_ampersand_policies.rules import RULES, no_bad_credentials
 from stack import Result
 
 PROGRAM = """
@@ -62,6 +70,28 @@ def test_there_is_a_policy_for_every_rule() -> None:
         assert policy.description == rule.title
         assert policy.config_schema is not None
         assert policy.config_schema.properties.keys() == rule.schema["properties"].keys()
+
+
+def test_a_rule_that_crashes_is_seen() -> None:
+    """A policy whose rule fails says so itself: nobody may have turned on what collects the unjudged."""
+
+    def crash(inventory: Inventory, _options: Options, _now: datetime) -> Iterator[Breach | Unverified]:
+        yield Breach("broken before", next(iter(inventory)))
+        raise ZeroDivisionError("CANARY")
+
+    (policy,) = policies([replace(no_bad_credentials.RULE, check=crash)])
+    said: list[str] = []
+
+    def report(message: str, _urn: str | None = None) -> None:
+        said.append(message)
+
+    connections, observations = Inventory.from_answer(b'[{"id":"c","provider":"p","status":"working"}]').documents()
+    properties = {"project": "x", "connections": connections, "observations": observations}
+    args = SimpleNamespace(resource_type=next(iter(DATA_SOURCE_TYPES)), props=properties, get_config=dict)
+    policy.validate(cast("Any", args), report)
+    assert [message.partition(":")[0] for message in said] == ["c (p)", "no-bad-credentials was not evaluated"]
+    assert "ZeroDivisionError" in said[1]
+    assert "CANARY" not in said[1]
 
 
 @pytest.mark.engine

@@ -30,7 +30,7 @@ from pulumi_ampersand.errors import AmpersandError
 from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies.configuration import ActiveRule, Configuration, ConfigurationError, Given, resolve
-from pulumi_ampersand_policies.evaluation import evaluate, lines
+from pulumi_ampersand_policies.evaluation import crashes, evaluate, lines
 from pulumi_ampersand_policies.gate import Gate, GateError, chosen, read
 from pulumi_ampersand_policies.pack import DATA_SOURCE_TYPES, NOT_TARGETED, STACK_TYPE, announced_properties
 from pulumi_ampersand_policies.rule import Rule
@@ -89,10 +89,11 @@ class _Composition:
             report(one_line(f"not evaluated: {error}"), None)
             return
         if inventory is not None:
-            configuration = Configuration((active,), ())
-            if rule is verifiable_connections.RULE:
-                configuration = Configuration(tuple(self._active.values()), ())
-            for line in lines(evaluate(inventory, configuration, self._now()), active):
+            collecting = rule is verifiable_connections.RULE
+            rules = tuple(self._active.values()) if collecting else (active,)
+            evaluation = evaluate(inventory, Configuration(rules, ()), self._now())
+            # The policy that collects what could not be judged may be disabled, and is never asked then.
+            for line in lines(evaluation, active) + ([] if collecting else crashes(evaluation)):
                 report(line, None)
         elif rule is verifiable_connections.RULE and args.resource_type != STACK_TYPE:
             report(NOT_TARGETED, None)

@@ -189,3 +189,8 @@ def lines(evaluation: Evaluation, active: ActiveRule) -> list[str]:
     if len(findings) > limit:
         shown.append(f"and {len(findings) - limit} more; set maxReported of {active.rule.id} to see them")
     return shown
+
+
+def crashes(evaluation: Evaluation) -> list[str]:
+    """A line for each rule that failed, to be shown where nobody asked what could not be verified."""
+    return [f"{item.rule} was not evaluated: {item.reason}" for item in evaluation.not_evaluated if item.crashed]

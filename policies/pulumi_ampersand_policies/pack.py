@@ -27,7 +27,7 @@ from pulumi_ampersand.settings import Access, unknown_keys
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies import configuration as policy_configuration
 from pulumi_ampersand_policies.configuration import ALL, Configuration, ConfigurationError, Given
-from pulumi_ampersand_policies.evaluation import Evaluation, NotEvaluated, evaluate, lines
+from pulumi_ampersand_policies.evaluation import Evaluation, crashes, evaluate, lines
 from pulumi_ampersand_policies.gate import Gate, GateError, chosen, read
 from pulumi_ampersand_policies.rule import Enforcement, Rule, Severity
 from pulumi_ampersand_policies.rules import RULES, readable_connections, verifiable_connections
@@ -286,18 +286,9 @@ def _diagnostics(evaluation: Evaluation, configuration: Configuration) -> list[p
     for active in sorted(configuration.rules, key=lambda active: (-active.rule.severity.rank, active.rule.id)):
         made += [_diagnostic(active.rule, active.enforcement, line) for line in lines(evaluation, active)]
     if configuration.active(verifiable_connections.RULE.id) is None:
-        made += _crashes(evaluation.not_evaluated)
+        rule = verifiable_connections.RULE
+        made += [_diagnostic(rule, Enforcement.MANDATORY, line) for line in crashes(evaluation)]
     return made
-
-
-def _crashes(not_evaluated: Iterable[NotEvaluated]) -> list[proto.AnalyzeDiagnostic]:
-    """A rule that failed must be seen even where nobody wants to know what could not be verified."""
-    rule = verifiable_connections.RULE
-    return [
-        _diagnostic(rule, Enforcement.MANDATORY, f"{item.rule} was not evaluated: {item.reason}")
-        for item in not_evaluated
-        if item.crashed
-    ]
 
 
 def _diagnostic(rule: Rule[Any], enforcement: Enforcement, message: str) -> proto.AnalyzeDiagnostic:
