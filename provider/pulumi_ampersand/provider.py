@@ -46,8 +46,7 @@ class ConnectionsProvider(ResourceProvider):
     """Reads the connections of a project; creates, changes and deletes nothing.
 
     One instance serves all resources of a run, from several threads. Its state holds the filters and the two documents
-    of
-    `pulumi_ampersand.inventory`; the API key comes from the configuration of each run and is never a property.
+    of `pulumi_ampersand.inventory`; the API key comes from the configuration of each run and is never a property.
     """
 
     serialize_as_secret_always = False
@@ -63,8 +62,7 @@ class ConnectionsProvider(ResourceProvider):
         """Read the connections, unless a filter isn't known yet."""
         asked = {name: news[name] for name in FILTERS if news.get(name) is not None}
         if contains_unknowns(asked):
-            # A filter left out would read every connection of the project, so nothing is asked for and nothing is
-            # known.
+            # A filter left out would read every connection of the project, so nothing is asked for nor known.
             return CheckResult({**asked, "connections": UNKNOWN, "observations": UNKNOWN}, [])
         try:
             return CheckResult(self._inputs(asked), [])
@@ -145,13 +143,16 @@ def _say_expected_errors_plainly() -> None:
     """
     sdk = sys.modules["__main__"]
     if getattr(sdk, "traceback", None) is traceback:
-        sdk.traceback = _PlainTraceback  # type: ignore[attr-defined]
+        sdk.traceback = _PlainTraceback()  # type: ignore[attr-defined]
 
 
 class _PlainTraceback:
-    """Stands for the module ``traceback`` in the SDK's server."""
+    """Stands for the module ``traceback`` in the SDK's server; whatever else is asked of it, the module answers."""
 
-    @staticmethod
-    def format_exc() -> str:
+    def __getattr__(self, name: str) -> Any:
+        return getattr(traceback, name)
+
+    def format_exc(self, *args: Any, **kwargs: Any) -> str:
+        """What the module says, unless the error is an expected one, whose sentence is enough."""
         error = sys.exc_info()[1]
-        return str(error) if isinstance(error, AmpersandError) else traceback.format_exc()
+        return str(error) if isinstance(error, AmpersandError) else traceback.format_exc(*args, **kwargs)

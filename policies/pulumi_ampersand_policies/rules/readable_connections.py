@@ -5,8 +5,8 @@ connection that doesn't exist), nothing was checked, so this rule is broken and 
 to fail open.
 
 Options: ``gate`` asks for gate mode and wins over the stack's ``ampersand:gate``, so that a pull request to the stack
-    can't remove it;
-``false`` turns it off. ``require`` breaks the rule for a stack that has neither a data source nor a gate.
+can't remove it; ``false`` turns it off. ``require`` breaks the rule for a stack that has neither a data source nor a
+gate.
 """
 
 from __future__ import annotations

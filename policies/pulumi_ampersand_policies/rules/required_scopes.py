@@ -1,7 +1,7 @@
 """``required-scopes``: the customer granted every scope that the deployment needs.
 
 Options: ``scopes``, for each provider (or ``*`` for those without an entry of their own) a list of scopes. An item that
-    is itself a list is kept by any one of its scopes::
+is itself a list is kept by any one of its scopes::
 
     {"required-scopes": {"scopes": {"salesforce": ["api", ["refresh_token", "offline_access"]], "*": ["profile"]}}}
 
