@@ -8,6 +8,7 @@ from typing import Any
 
 from pulumi_ampersand.answers import read_connections
 from pulumi_ampersand.inventory import Inventory
+from pulumi_ampersand.sandbox import Project
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=timezone.utc)
 """The time that tests judge by."""
@@ -62,3 +63,19 @@ def inventory(*connections: Any, project: str = "proj_1") -> Inventory:
 def listed(*connections: Any, project: str = "proj_1") -> Inventory:
     """Connections from a list, which may leave refresh tokens out."""
     return Inventory(read_connections(answer(*connections)), project)
+
+
+def two_projects(**changes: Any) -> list[Project]:
+    """Two projects for a sandbox: ``first`` with connections a, b and c, ``second`` with d, which may be changed."""
+    return [
+        Project(
+            id="proj_1",
+            name="first",
+            connections=[
+                sent("a", provider="hubspot"),
+                sent("b", group={"groupRef": "globex"}),
+                sent("c", consumer={"consumerRef": "jim"}, status="bad_credentials"),
+            ],
+        ),
+        Project(id="proj_2", name="second", connections=[sent("d", projectId="proj_2", **changes)]),
+    ]

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from builders import sent
+from builders import sent, two_projects
 from pulumi_ampersand.client import Client
 from pulumi_ampersand.exchange import Limits
 from pulumi_ampersand.inventory import Inventory
-from pulumi_ampersand.sandbox import Project, Sandbox
+from pulumi_ampersand.sandbox import Sandbox
 from pulumi_ampersand.settings import Access
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies.gate import Gate, GateError, chosen, read, stack_gate
@@ -137,19 +137,7 @@ Read = Callable[..., Inventory]
 @pytest.fixture(scope="module")
 def server() -> Iterator[Sandbox]:
     """Two projects with connections of their own."""
-    projects = [
-        Project(
-            id="proj_1",
-            name="first",
-            connections=[
-                sent("a", provider="hubspot"),
-                sent("b", group={"groupRef": "globex"}),
-                sent("c", consumer={"consumerRef": "jim"}, status="bad_credentials"),
-            ],
-        ),
-        Project(id="proj_2", name="second", connections=[sent("d", projectId="proj_2", status="bad_credentials")]),
-    ]
-    with Sandbox("healthy", projects=projects) as running:
+    with Sandbox("healthy", projects=two_projects(status="bad_credentials")) as running:
         yield running
 
 

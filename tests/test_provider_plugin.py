@@ -22,12 +22,12 @@ from pulumi.dynamic.dynamic import serialize_provider
 from pulumi.runtime import proto
 from pulumi.runtime.proto import provider_pb2_grpc
 
-from builders import sent
+from builders import sent, two_projects
 from plugin import UNKNOWN, Plugin, secret, struct
 from pulumi_ampersand.answers import read_connections
 from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand.provider import ConnectionsProvider
-from pulumi_ampersand.sandbox import Project, Sandbox
+from pulumi_ampersand.sandbox import Sandbox
 from pulumi_ampersand.terminal import one_line
 
 RECORDED = "gASVOAAAAAAAAACMGXB1bHVtaV9hbXBlcnNhbmQucHJvdmlkZXKUjBNDb25uZWN0aW9uc1Byb3ZpZGVylJOUKYGULg=="
@@ -137,19 +137,7 @@ def listed_ids(inputs: Mapping[str, Any]) -> list[str]:
 @pytest.fixture(scope="module")
 def shared_server() -> Iterator[Sandbox]:
     """Two projects with connections of their own."""
-    projects = [
-        Project(
-            id="proj_1",
-            name="first",
-            connections=[
-                sent("a", provider="hubspot"),
-                sent("b", group={"groupRef": "globex"}),
-                sent("c", consumer={"consumerRef": "jim"}, status="bad_credentials"),
-            ],
-        ),
-        Project(id="proj_2", name="second", connections=[sent("d", projectId="proj_2")]),
-    ]
-    with Sandbox("healthy", projects=projects) as running:
+    with Sandbox("healthy", projects=two_projects()) as running:
         yield running
 
 
