@@ -107,8 +107,8 @@ def client(root: Sandbox | RawServer | str, fake: FakeTime | None = None, **opti
 Call = Callable[[Client], object]
 
 CALLS: dict[str, Call] = {
-    "list": lambda client: client.list_connections("quickstart"),
-    "one": lambda client: client.get_connection("quickstart", "conn_aster_hubspot", include_credentials=True),
+    "list": lambda client: client.list_connections("quickstart", details="never"),
+    "one": lambda client: client.get_connection("quickstart", "conn_aster_hubspot", details="always"),
     "projects": lambda client: client.list_projects(),
     "reauth": lambda client: client.reauthorization_url("quickstart", "conn_aster_hubspot"),
 }
@@ -131,7 +131,7 @@ def failure(call: Call, using: Client) -> AmpersandError:
 def test_a_list_is_read_in_the_apis_order(api: Sandbox) -> None:
     """All connections of the project, with one request that has the key and says who asks."""
     with client(api) as using:
-        found = using.list_connections("quickstart")
+        found = using.list_connections("quickstart", details="never")
     assert [connection.id for connection, _ in found] == [entry["id"] for entry in api.connections]
     (request,) = api.requests
     assert (request.kind, request.path, request.query) == ("list", "/v1/projects/quickstart/connections", {})
@@ -142,7 +142,7 @@ def test_a_list_is_read_in_the_apis_order(api: Sandbox) -> None:
 def test_filters_become_query_parameters(api: Sandbox) -> None:
     """Each filter narrows the list; what isn't given isn't sent."""
     with client(api) as using:
-        found = using.list_connections("quickstart", provider="salesforce")
+        found = using.list_connections("quickstart", provider="salesforce", details="never")
         assert {connection.provider for connection, _ in found} == {"salesforce"}
         group = found[0][0].group
         consumer = found[0][0].consumer
@@ -162,7 +162,7 @@ def test_one_connection_is_read_with_and_without_credentials(api: Sandbox) -> No
     """Only a call that asks for both tokens can tell that there is no refresh token."""
     with client(api) as using:
         plain, told = (
-            using.get_connection("quickstart", "conn_aster_hubspot", include_credentials=asked)
+            using.get_connection("quickstart", "conn_aster_hubspot", details="always" if asked else "never")
             for asked in (False, True)
         )
     assert plain[0].id == told[0].id == "conn_aster_hubspot"
@@ -177,7 +177,7 @@ def test_a_refresh_token_that_the_api_lacks_is_absent(api: Sandbox) -> None:
     grant = {"accessToken": {"token": "t"}, "scopes": []}
     api.connections = [{"id": "c", "provider": "p", "status": "working", "oauth2AuthorizationCode": grant}]
     with client(api) as using:
-        assert using.get_connection("quickstart", "c", include_credentials=True)[1].refresh_token is None
+        assert using.get_connection("quickstart", "c", details="always")[1].refresh_token is None
         assert using.get_connection("quickstart", "c")[1].refresh_token is msgspec.UNSET
 
 
@@ -241,7 +241,7 @@ def test_what_is_no_link_is_an_error(body: bytes) -> None:
 def test_the_key_is_a_header_and_nothing_else() -> None:
     """It stands in ``X-Api-Key`` once, not in the path, and compression is asked for once."""
     with RawServer(answer(b"[]")) as server, client(server) as using:
-        using.list_connections("crm", provider="x")
+        using.list_connections("crm", provider="x", details="never")
     (request,) = server.requests
     lines = request.split("\r\n")
     assert lines[0] == "GET /v1/projects/crm/connections?provider=x HTTP/1.1"
@@ -280,7 +280,7 @@ ODD_NAMES = [
 def test_a_name_is_one_segment_of_the_path(name: str) -> None:
     """Whatever is in it, it neither ends the segment nor leaves it."""
     calls: list[tuple[Call, str, str]] = [
-        (lambda client: client.list_connections(name), "[]", "/v1/projects/{}/connections"),
+        (lambda client: client.list_connections(name, details="never"), "[]", "/v1/projects/{}/connections"),
         (
             lambda client: client.get_connection("p", name),
             '{"id":"c","provider":"p","status":"s"}',
@@ -305,7 +305,7 @@ def test_a_name_is_one_segment_of_the_path(name: str) -> None:
 def test_a_project_with_an_odd_name_is_found(api: Sandbox) -> None:
     """A real server understands what is sent."""
     with client(api) as using:
-        assert len(using.list_connections(HOSTILE_NAME)) == len(api.connections)
+        assert len(using.list_connections(HOSTILE_NAME, details="never")) == len(api.connections)
         assert using.get_connection(HOSTILE_NAME, "conn_aster_hubspot")[0].id == "conn_aster_hubspot"
 
 
@@ -314,7 +314,7 @@ def test_dot_segments_are_refused(api: Sandbox, name: str) -> None:
     """Every URL library would resolve them, and ask for something else: nothing is sent."""
     with client(api) as using:
         for call in (
-            lambda: using.list_connections(name),
+            lambda: using.list_connections(name, details="never"),
             lambda: using.get_connection(name, "c"),
             lambda: using.get_connection("p", name),
             lambda: using.reauthorization_url("p", name),
@@ -328,14 +328,14 @@ def test_dot_segments_are_refused(api: Sandbox, name: str) -> None:
 def test_a_filter_arrives_as_it_is(api: Sandbox, value: str) -> None:
     """It can neither end the query nor add to it."""
     with client(api) as using:
-        using.list_connections("quickstart", provider=value, group_ref=value, consumer_ref=value)
+        using.list_connections("quickstart", provider=value, group_ref=value, consumer_ref=value, details="never")
     assert api.requests[0].query == {"provider": value, "groupRef": value, "consumerRef": value}
 
 
 def test_lone_surrogates_are_sent_as_they_are_read(api: Sandbox) -> None:
     """Text that can't be encoded has U+FFFD in its place, as in what the model reads."""
     with client(api) as using:
-        using.list_connections("quickstart", group_ref="a\ud800\ude00b\ud800")
+        using.list_connections("quickstart", group_ref="a\ud800\ude00b\ud800", details="never")
         with pytest.raises(NotFoundError):
             using.get_connection("quickstart", "c\udfff")
     assert api.requests[0].query == {"groupRef": "a\U00010200b\ufffd"}
@@ -523,7 +523,7 @@ def test_an_unknown_project_or_connection_is_not_found(api: Sandbox) -> None:
     """Both are told by the same error class."""
     with client(api) as using:
         for call in (
-            lambda: using.list_connections("missing"),
+            lambda: using.list_connections("missing", details="never"),
             lambda: using.get_connection("quickstart", "missing"),
             lambda: using.reauthorization_url("quickstart", "missing"),
         ):
@@ -939,7 +939,7 @@ def test_a_list_does_not_depend_on_its_content_type() -> None:
     """An answer that is right is right, whatever a proxy calls it."""
     body = b'\xef\xbb\xbf[{"id": "c", "provider": "p", "status": "working"}]'
     with RawServer(answer(body, content_type="text/plain")) as server, client(server) as using:
-        assert [connection.id for connection, _ in using.list_connections("p")] == ["c"]
+        assert [connection.id for connection, _ in using.list_connections("p", details="never")] == ["c"]
 
 
 @pytest.mark.parametrize("status", [201, 202, 203, 206])
@@ -1177,7 +1177,7 @@ def test_filters_are_in_no_log(api: Sandbox, caplog: pytest.LogCaptureFixture) -
     """They may be secret; that a request was made, and how it ended, is logged all the same."""
     caplog.set_level(logging.DEBUG)
     with client(api) as using:
-        using.list_connections("quickstart", group_ref="CANARY-group", consumer_ref="CANARY consumer")
+        using.list_connections("quickstart", group_ref="CANARY-group", consumer_ref="CANARY consumer", details="never")
     assert "CANARY" not in caplog.text
     assert f'GET {api.url}/v1/projects/quickstart/connections?… "HTTP/1.1 200 OK"' in caplog.text
 
@@ -1201,7 +1201,7 @@ def test_one_client_serves_several_threads(api: Sandbox) -> None:
     with client(api, sleep=lambda _: None, limits=Limits(attempts=9)) as using:
 
         def work() -> None:
-            found.extend(len(using.list_connections("quickstart")) for _ in range(4))
+            found.extend(len(using.list_connections("quickstart", details="never")) for _ in range(4))
 
         threads = [threading.Thread(target=work) for _ in range(8)]
         for thread in threads:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pulumi_ampersand.arguments import nearest
 from pulumi_ampersand.errors import SettingsError
 from pulumi_ampersand.settings import (
     CONFIG_KEYS,
@@ -17,7 +18,6 @@ from pulumi_ampersand.settings import (
     Access,
     ApiKey,
     Settings,
-    nearest,
     unknown_keys,
 )
 
@@ -31,7 +31,7 @@ def test_the_stack_configuration_comes_before_the_environment() -> None:
     environ = {"AMP_API_KEY": "other", "AMP_API_URL": "https://other.test", "AMP_PROJECT": "other"}
     access = Settings().resolve(config, environ)
     assert (access.api_key.reveal(), access.api_url) == (KEY, "https://stack.test")
-    assert Settings().project(config, environ) == "stack"
+    assert Settings().project_in(config, environ) == "stack"
 
 
 @pytest.mark.parametrize("config", [{}, *({f"ampersand:{key}": blank for key in CONFIG_KEYS} for blank in BLANKS)])
@@ -40,7 +40,7 @@ def test_the_environment_steps_in(config: dict[str, str]) -> None:
     environ = {"AMP_API_KEY": KEY, "AMP_API_URL": "https://env.test", "AMP_PROJECT": "env"}
     access = Settings().resolve(config, environ)
     assert (access.api_key.reveal(), access.api_url) == (KEY, "https://env.test")
-    assert Settings().project(config, environ) == "env"
+    assert Settings().project_in(config, environ) == "env"
 
 
 @pytest.mark.parametrize("blank", BLANKS)
@@ -55,7 +55,7 @@ def test_white_space_around_values_is_dropped() -> None:
     config = {"ampersand:apiKey": f"{KEY}\n", "ampersand:apiUrl": " https://x.test\r\n", "ampersand:project": "crm\n"}
     access = Settings().resolve(config, {})
     assert (access.api_key.reveal(), access.api_url) == (KEY, "https://x.test")
-    assert Settings().project(config, {}) == "crm"
+    assert Settings().project_in(config, {}) == "crm"
 
 
 def test_other_names_can_hold_the_key() -> None:
@@ -88,7 +88,7 @@ def test_a_missing_key_is_an_error_with_a_remedy(blank: str) -> None:
 def test_a_missing_project_is_an_error_with_a_remedy(blank: str) -> None:
     """Without a project, the message has the command that sets it, the argument and the variable."""
     with pytest.raises(SettingsError, match=r"pulumi config set ampersand:project .*project=.*AMP_PROJECT"):
-        Settings().project({"ampersand:project": blank}, {"AMP_PROJECT": blank})
+        Settings().project_in({"ampersand:project": blank}, {"AMP_PROJECT": blank})
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 
-from pulumi_ampersand.settings import nearest
+from pulumi_ampersand.arguments import nearest
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies.gate import explain
 from pulumi_ampersand_policies.rule import Enforcement, Options, Rule

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
+from pulumi_ampersand.arguments import nearest
 from pulumi_ampersand.errors import AmpersandError
 from pulumi_ampersand.inventory import Inventory
-from pulumi_ampersand.settings import NAMESPACE, Access, Lookup, Settings, nearest
+from pulumi_ampersand.settings import NAMESPACE, Access, Details, Lookup, Settings, default_details
 
 if TYPE_CHECKING:
     from pulumi_ampersand.client import Client
@@ -54,6 +55,10 @@ class Gate(BaseModel):
     group_ref: _Text | None = Field(None, description="Only connections of this group.")
     consumer_ref: _Text | None = Field(None, description="Only connections of this consumer.")
     connection_ids: _Texts | None = Field(None, description="Only these connections, each of which must exist.")
+    details: Details | None = Field(
+        None,
+        description="Whether to ask for connections one by one for what their list leaves out: auto, always or never.",
+    )
 
 
 class GateError(Exception):
@@ -134,9 +139,10 @@ def read(
 
     settings = Settings()
     try:
-        projects = gate.projects or [settings.project(config, environ)]
+        projects = gate.projects or [settings.project_in(config, environ)]
+        details = gate.details or default_details(config)
         with (connect or Client)(settings.resolve(config, environ)) as client:
-            parts = [_read_project(client, project, gate) for project in projects]
+            parts = [_read_project(client, project, gate, details) for project in projects]
     except AmpersandError as error:
         return Inventory(unread=[f"the gate could not be read: {error}"])
     whole = Inventory.merge(parts)
@@ -149,15 +155,22 @@ def read(
         for name in gate.connection_ids
         if name not in found and not whole.unread
     ]
-    return Inventory.merge([whole.only(gate.connection_ids), Inventory(unread=missing)])
+    return Inventory.merge([whole, Inventory(unread=missing)])
 
 
-def _read_project(client: Client, project: str, gate: Gate) -> Inventory:
+def _read_project(client: Client, project: str, gate: Gate, details: Details) -> Inventory:
     try:
-        pairs = client.list_connections(
-            project, provider=gate.provider, group_ref=gate.group_ref, consumer_ref=gate.consumer_ref
+        found = client.list_connections(
+            project,
+            provider=gate.provider,
+            group_ref=gate.group_ref,
+            consumer_ref=gate.consumer_ref,
+            details="never",
         )
-        return Inventory(pairs, project)
+        if gate.connection_ids is not None:
+            named = set(gate.connection_ids)
+            found = [pair for pair in found if pair[0].id in named]
+        return Inventory(client.with_details(project, found, details=details), project)
     except AmpersandError as error:
         # One project's failure must not hide what another project's connections break.
         return Inventory(unread=[f"the gate could not be read: {error}"])

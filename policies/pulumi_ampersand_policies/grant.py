@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 from msgspec import UNSET
 
 from pulumi_ampersand.inventory import Entry
-from pulumi_ampersand.model import AUTHORIZATION_CODE_SCHEMES, Observation, Token, parse_time
+from pulumi_ampersand.model import AUTHORIZATION_CODE_SCHEMES, DETAILS_GAP, Observation, Token, parse_time
 
 _T = TypeVar("_T")
 
@@ -43,6 +43,8 @@ def why_no_scopes(observation: Observation) -> str:
     for name in (f"{_BLOCK}.scopes", _BLOCK):
         if name in observation.gaps:
             return f"its granted scopes are unknown: {observation.gaps[name]} as {name}"
+    if DETAILS_GAP in observation.gaps:
+        return f"its granted scopes are unknown: {observation.gaps[DETAILS_GAP]}"
     return "its granted scopes are unknown: the API didn't send them"
 
 
@@ -61,9 +63,14 @@ def effective_expiry(observation: Observation) -> Expiry | str | None:
         for name in (f"{_BLOCK}.refreshToken", _BLOCK):
             if name in observation.gaps:
                 return f"its token times are unknown: {observation.gaps[name]} as {name}"
+        if DETAILS_GAP in observation.gaps:
+            return f"its token times are unknown: {observation.gaps[DETAILS_GAP]}"
         if observation.access_token is None:
             return "its token times are unknown: the API didn't send them"
-        return "whether it has a refresh token is unknown: the API didn't send one, which a list may leave out"
+        return (
+            "whether it has a refresh token is unknown: the API didn't send one, which a list may leave out; "
+            'set details to "auto"'
+        )
     if isinstance(refresh, Token):
         return _expiry(refresh, "refresh token", f"{_BLOCK}.refreshToken.expiresAt", observation)
     if observation.access_token is None:

@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 
 NAME: Final = "ampersand"
 STACK_TYPE: Final = "pulumi:pulumi:Stack"
-DATA_SOURCE_TYPES: Final = frozenset({"pulumi-python:dynamic/ampersand:Connections"})
+DATA_SOURCE_TYPES: Final = frozenset(
+    f"pulumi-python:dynamic/ampersand:{name}" for name in ("Connections", "ConnectionRef")
+)
 
 MESSAGE_LIMIT: Final = 400 * 1024 * 1024
 """Bytes in one message, the engine's own limit: documents may be large."""

@@ -23,7 +23,7 @@ def reauth(connection_id: str, project: str | None) -> None:
     settings = Settings()
     try:
         with Client(settings.resolve({}, os.environ)) as client:
-            click.echo(client.reauthorization_url(project or settings.project({}, os.environ), connection_id))
+            click.echo(client.reauthorization_url(project or settings.project_in({}, os.environ), connection_id))
     except AmpersandError as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(2 if isinstance(error, SettingsError) else 3) from None

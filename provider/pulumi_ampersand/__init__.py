@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 from pulumi_ampersand._version import __version__
 
 if TYPE_CHECKING:
-    from pulumi_ampersand.connections import Connections
+    from pulumi_ampersand.client import AsyncClient, Client
+    from pulumi_ampersand.connections import ConnectionRef, Connections
+    from pulumi_ampersand.details import Refresh
     from pulumi_ampersand.errors import (
         AmpersandError,
         AnswerError,
@@ -32,32 +34,101 @@ if TYPE_CHECKING:
         SettingsError,
         TransportError,
     )
-    from pulumi_ampersand.model import Connection, Consumer, Group, MetadataItem, ProviderApp
+    from pulumi_ampersand.exchange import Limits
+    from pulumi_ampersand.expectation import Expect
+    from pulumi_ampersand.functions import (
+        get_access_token,
+        get_connection,
+        get_connection_output,
+        get_connections,
+        get_connections_output,
+        get_projects,
+        get_projects_output,
+    )
+    from pulumi_ampersand.model import (
+        Connection,
+        Consumer,
+        Group,
+        MetadataItem,
+        Observation,
+        Project,
+        ProviderApp,
+        Token,
+    )
+    from pulumi_ampersand.settings import Access, Details, Settings
 
 __all__ = [
+    "Access",
     "AmpersandError",
     "AnswerError",
     "ApiError",
+    "AsyncClient",
     "AuthenticationError",
+    "Client",
     "Connection",
+    "ConnectionRef",
     "Connections",
     "Consumer",
     "DeadlineExceededError",
+    "Details",
+    "Expect",
     "Group",
+    "Limits",
     "MetadataItem",
     "NotFoundError",
+    "Observation",
     "PermissionDeniedError",
+    "Project",
     "ProviderApp",
     "RateLimitedError",
+    "Refresh",
     "ServerError",
+    "Settings",
     "SettingsError",
+    "Token",
     "TransportError",
     "__version__",
+    "get_access_token",
+    "get_connection",
+    "get_connection_output",
+    "get_connections",
+    "get_connections_output",
+    "get_projects",
+    "get_projects_output",
 ]
 
 _MODULES = {
-    "Connections": "connections",
-    **dict.fromkeys(("Connection", "Consumer", "Group", "MetadataItem", "ProviderApp"), "model"),
+    **dict.fromkeys(("AsyncClient", "Client"), "client"),
+    **dict.fromkeys(("ConnectionRef", "Connections"), "connections"),
+    "Refresh": "details",
+    "Limits": "exchange",
+    "Expect": "expectation",
+    **dict.fromkeys(
+        (
+            "get_access_token",
+            "get_connection",
+            "get_connection_output",
+            "get_connections",
+            "get_connections_output",
+            "get_projects",
+            "get_projects_output",
+        ),
+        "functions",
+    ),
+    **dict.fromkeys(
+        (
+            "Connection",
+            "Consumer",
+            "Group",
+            "MetadataItem",
+            "Observation",
+            "Project",
+            "ProviderApp",
+            "Token",
+        ),
+        "model",
+    ),
+    **dict.fromkeys(("Access", "Details", "Settings"), "settings"),
 }
 
 

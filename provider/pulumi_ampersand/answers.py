@@ -3,7 +3,8 @@
 Real answers are looser than the API's contract, so reading is tolerant: a field of a wrong type counts as absent and
 is recorded as a gap, scopes come flat, nested or several in a string, lone surrogates become U+FFFD. What steers a
 terminal is taken out of every text, for Pulumi's CLI prints what lies in a state. Only ``id``, ``provider`` and
-``status`` are indispensable. Tokens and keys are skipped by the decoder and never become Python objects.
+``status`` are indispensable. Tokens and keys are skipped by the decoder and never become Python objects, but for the
+one access token that `read_access_token` is asked for.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from pulumi_ampersand.errors import AnswerError
-from pulumi_ampersand.model import HEALTHY_STATUSES, Connection, Observation, Project, Token
+from pulumi_ampersand.model import HEALTHY_STATUSES, Connection, Found, Observation, Project, Token
+from pulumi_ampersand.secret import Secret
 from pulumi_ampersand.terminal import harmless, one_line
 
 
@@ -40,7 +42,7 @@ def without_collection() -> Iterator[None]:
 
 
 @without_collection()
-def read_connections(data: bytes, *, refresh_token_told: bool = False) -> list[tuple[Connection, Observation]]:
+def read_connections(data: bytes, *, refresh_token_told: bool = False) -> list[Found]:
     """Read a list answer, in its order.
 
     Args:
@@ -63,12 +65,49 @@ def read_connections(data: bytes, *, refresh_token_told: bool = False) -> list[t
     return [_connection(sent, gaps, refresh_token_told) for sent, gaps in entries]
 
 
-def read_connection(data: bytes, *, refresh_token_told: bool) -> tuple[Connection, Observation]:
+def read_connection(data: bytes, *, refresh_token_told: bool) -> Found:
     """Read a single connection; see `read_connections`."""
     found = read_connections(b"[" + data.removeprefix(BOM_UTF8) + b"]", refresh_token_told=refresh_token_told)
     if len(found) != 1:
         raise AnswerError("expected a JSON object, one connection")
     return found[0]
+
+
+class _SentToken(msgspec.Struct):
+    token: str = ""
+
+
+class _SentTokens(msgspec.Struct, rename="camel"):
+    access_token: _SentToken | None = None
+
+
+class _SentCredentials(msgspec.Struct, rename="camel"):
+    auth_scheme: str | None = None
+    oauth2_authorization_code: _SentTokens | None = None
+
+
+def read_access_token(data: bytes) -> AccessToken:
+    """Read the access token of a single connection: the one place where a token becomes a Python object.
+
+    Raises:
+        AnswerError: There is none.
+    """
+    try:
+        sent = msgspec.json.decode(data.removeprefix(BOM_UTF8), type=_SentCredentials)
+    except _UNDECODABLE:
+        # What the decoder says may quote the answer.
+        raise AnswerError("expected a JSON object, one connection") from None
+    tokens = sent.oauth2_authorization_code
+    if tokens is None or tokens.access_token is None or not tokens.access_token.token:
+        scheme = f" (authScheme {one_line(sent.auth_scheme, 60)})" if sent.auth_scheme else ""
+        raise AnswerError(f"the API gave no access token for it{scheme}")
+    return AccessToken(tokens.access_token.token)
+
+
+class AccessToken(Secret):
+    """A connection's access token, which shows itself nowhere."""
+
+    __slots__ = ()
 
 
 def read_projects(data: bytes) -> list[Project]:
@@ -290,7 +329,7 @@ def _kind(data: bytes | msgspec.Raw) -> str:
 _REFRESH_TOKEN_GAPS: Final = frozenset({"oauth2AuthorizationCode", "oauth2AuthorizationCode.refreshToken"})
 
 
-def _connection(sent: dict[str, Any], gaps: dict[str, str], refresh_token_told: bool) -> tuple[Connection, Observation]:
+def _connection(sent: dict[str, Any], gaps: dict[str, str], refresh_token_told: bool) -> Found:
     """Split what was sent into what the connection is and how it was found."""
     status = sent.pop("status")
     update_time = sent.pop("updateTime", None)

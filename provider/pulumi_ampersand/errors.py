@@ -20,6 +20,9 @@ never holds a header, a body or an API key.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from pulumi_ampersand.terminal import one_line
@@ -114,3 +117,26 @@ def api_error_type(status: int) -> type[ApiError]:
     return {401: AuthenticationError, 403: PermissionDeniedError, 404: NotFoundError, 429: RateLimitedError}.get(
         status, ApiError
     )
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Have an expected error end a Pulumi program with its sentence instead of a traceback.
+
+    It stays the error that it is, for those who catch it.
+    """
+    try:
+        yield
+    except AmpersandError as error:
+        if "pulumi" in sys.modules:
+            error.__class__ = _ending(type(error))
+        raise
+
+
+def _ending(kind: type[AmpersandError]) -> type[AmpersandError]:
+    """The error's class as one that the SDK reports by its text alone."""
+    from pulumi import RunError  # noqa: PLC0415 - loaded already
+
+    if issubclass(kind, RunError):
+        return kind
+    return type(kind.__name__, (kind, RunError), {"__module__": kind.__module__, "__doc__": kind.__doc__})

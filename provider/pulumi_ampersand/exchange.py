@@ -1,20 +1,22 @@
 """One exchange with the API: a request, its retries, and the bytes of the answer or one of `pulumi_ampersand.errors`.
 
 Bounded in time (connecting, each read, and the call as a whole) and in size; repeats only what is safe to repeat; sends
-the key to one origin only, and keeps it out of everything that others see. The only place that knows httpx's errors.
+the key to one origin only, and keeps it out of everything that others see. An answer that asks for a pause slows down
+everything that is asked through the same `Exchange`. The only place that knows httpx's errors.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Generator, Mapping
+import threading
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from http.client import responses
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -30,8 +32,16 @@ from pulumi_ampersand.errors import (
     TransportError,
     api_error_type,
 )
+from pulumi_ampersand.network import Look, Network
 from pulumi_ampersand.settings import Access, ApiKey
 from pulumi_ampersand.terminal import one_line
+
+if TYPE_CHECKING:
+    import ssl
+
+    from typing_extensions import Self
+
+_Item = TypeVar("_Item")
 
 _REPEATABLE_STATUS: Final = frozenset({408, 429, 500, 502, 503, 504})
 _PROBLEM_LIMIT: Final = 64 * 1024
@@ -45,8 +55,9 @@ class Limits:
     Attributes:
         connect: Seconds to wait for a connection.
         read: Seconds to wait for each part of an answer.
-        total: Seconds for the whole call, retries and waiting included. Checked whenever a part of the body arrives and
-            before each repetition, so that a silent server can overrun it by one ``read``.
+        total: Seconds for the whole call, retries and waiting included, or for several calls together that do one
+            thing. Checked whenever a part of the body arrives and before each try, so that a silent server can overrun
+            it by one ``read``.
         attempts: How often a call is tried in all.
         answer: The largest answer in bytes, after decompression.
     """
@@ -57,59 +68,141 @@ class Limits:
     attempts: int = 5
     answer: int = 512 * 1024 * 1024
 
+    @classmethod
+    def within(cls, total: float) -> Self:
+        """Bounds of which none is longer than the whole call may take."""
+        return cls(connect=min(cls.connect, total), read=min(cls.read, total), total=total)
+
+
+class Pace:
+    """How fast the API may be asked. All that use one key share it, so that an answer 429 slows every one of them.
+
+    After a pause, requests follow each other at a distance, which grows with each further pause and shrinks with each
+    success: at once they would be refused at once.
+
+    Args:
+        clock: A clock in seconds that never goes back.
+    """
+
+    _FIRST_DISTANCE: Final = 0.02
+    _MOST_DISTANCE: Final = 1.0
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._next = self._paused_until = float("-inf")
+        self._distance = 0.0
+
+    def turn(self) -> float:
+        """Take the next place in the row; seconds to wait for it."""
+        with self._lock:
+            now = self._clock()
+            start = max(now, self._next)
+            self._next = start + self._distance
+            return start - now
+
+    def remaining(self) -> float:
+        """Seconds until the pause is over."""
+        return max(0.0, self._paused_until - self._clock())
+
+    def pause(self, seconds: float) -> None:
+        """Let nobody ask for so long."""
+        with self._lock:
+            now = self._clock()
+            if now >= self._paused_until:
+                self._distance = min(max(self._FIRST_DISTANCE, 2 * self._distance), self._MOST_DISTANCE)
+            self._paused_until = max(self._paused_until, now + seconds)
+            self._next = max(self._next, self._paused_until)
+
+    def succeeded(self) -> None:
+        """Shorten the distance."""
+        if self._distance:
+            with self._lock:
+                self._distance = self._distance * 0.9 if self._distance > self._FIRST_DISTANCE / 2 else 0.0
+
 
 class Exchange:
-    """Makes calls to one API root with one key; the arguments are `pulumi_ampersand.client.Client`'s."""
+    """Makes calls to one API root with one key.
 
-    def __init__(  # noqa: PLR0913 - see Client
+    Args:
+        access: The API key and root, and how to get there.
+        limits: The bounds of each call.
+        connect: Makes the network; see `pulumi_ampersand.network`.
+        clock: A clock in seconds that never goes back.
+        now: The time of day, to which the API's "not before" times are compared.
+
+    Raises:
+        SettingsError: The proxy or certificate settings can't be used.
+    """
+
+    def __init__(
         self,
         access: Access,
         *,
-        limits: Limits,
-        transport: httpx.BaseTransport | None,
-        sleep: Callable[[float], None],
+        limits: Limits | None,
+        connect: Callable[[Mapping[str, Any], Look], Network],
         clock: Callable[[], float],
         now: Callable[[], datetime],
     ) -> None:
         self._access = access
-        self._limits = limits
-        self._sleep = sleep
+        self._limits = limits or Limits.within(access.timeout)
         self._clock = clock
-        self._now = now
+        self.now = now
+        self._pace = Pace(clock)
         try:
-            self._http = httpx.Client(
-                auth=_KeyHeader(access.api_key),
-                timeout=httpx.Timeout(self._limits.read, connect=self._limits.connect),
-                transport=transport,
-                # A redirect could carry the key to another origin; the API has none.
-                follow_redirects=False,
-                event_hooks={"response": [_set_redirect_aside]},
-                headers={
-                    "Accept": "application/json",
-                    "Accept-Encoding": "gzip",
-                    "User-Agent": f"pulumi-ampersand/{__version__}",
+            self._network = connect(
+                {
+                    "auth": _KeyHeader(access.api_key),
+                    "timeout": httpx.Timeout(self._limits.read, connect=self._limits.connect),
+                    "limits": httpx.Limits(
+                        max_connections=None, max_keepalive_connections=access.concurrency, keepalive_expiry=30.0
+                    ),
+                    # A redirect could carry the key to another origin; the API has none.
+                    "follow_redirects": False,
+                    "headers": {
+                        "Accept": "application/json",
+                        "Accept-Encoding": "gzip",
+                        "User-Agent": f"pulumi-ampersand/{__version__}",
+                    },
+                    "proxy": access.proxy,
+                    "verify": _certificates(access),
                 },
-                # Building a TLS context takes as long as reading 10,000 connections, and plain http needs none.
-                verify=not access.api_url.startswith("http:"),
+                _set_redirect_aside,
             )
         except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
             # The text of the others may quote a proxy's password.
             why = f": {error}" if isinstance(error, ImportError | OSError) else ""
             raise SettingsError(
-                f"the environment's proxy or certificate settings can't be used{why}; "
-                "check ALL_PROXY, HTTP_PROXY, HTTPS_PROXY and SSL_CERT_FILE"
+                f"the proxy or certificate settings can't be used{why}; check ampersand:proxy and ampersand:caFile, "
+                "ALL_PROXY, HTTP_PROXY, HTTPS_PROXY and SSL_CERT_FILE"
             ) from None
         self._log_filter = _LogFilter(access)
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(self._log_filter)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Give back the connections to the server."""
-        self._http.close()
+        await self._network.close()
         for name in _LOGGERS:
             logging.getLogger(name).removeFilter(self._log_filter)
 
-    def call(self, method: str, path: str, doing: str, params: Mapping[str, str | None] | None = None) -> bytes:
+    async def each(self, items: Sequence[_Item], work: Callable[[_Item], Coroutine[Any, Any, None]]) -> None:
+        """Do the work for each item, as many at once as `Access` allows."""
+        await self._network.each(items, work, self._access.concurrency)
+
+    def deadline(self) -> float:
+        """By when a thing that begins now must be done, for `call`."""
+        return self._clock() + self._limits.total
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        doing: str,
+        params: Mapping[str, str | None] | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> bytes:
         """Make a call and return the body of its answer.
 
         Args:
@@ -117,6 +210,8 @@ class Exchange:
             path: The path below the root, encoded.
             doing: What the call is for, to begin an error's text with.
             params: The query; what is None is left out.
+            deadline: What `deadline` gave, for one of several calls that do a thing together. An answer 429 is then no
+                failed try: the others may have caused it, and the deadline ends it.
 
         Raises:
             AmpersandError: See `pulumi_ampersand.errors`.
@@ -124,9 +219,10 @@ class Exchange:
         import tenacity  # noqa: PLC0415 - a quarter of this module's import time, needed at the first request only
 
         doing = f"{doing} at {self._access.api_url}"
-        deadline = self._clock() + self._limits.total
+        patient, deadline = deadline is not None, self.deadline() if deadline is None else deadline
         url = self._access.api_url + path
         query = {name: encodable(value) for name, value in (params or {}).items() if value is not None}
+        refused = 0
 
         backoff = tenacity.wait_exponential(multiplier=0.5, max=8.0) + tenacity.wait_random(0.0, 0.5)
 
@@ -134,35 +230,46 @@ class Exchange:
             return isinstance(error, _AttemptError) and error.repeatable
 
         def wait(state: tenacity.RetryCallState) -> float:
+            nonlocal refused
             failure = state.outcome.exception() if state.outcome else None
-            return max(float(backoff(state)), failure.wait if isinstance(failure, _AttemptError) else 0.0)
+            seconds = max(float(backoff(state)), failure.wait if isinstance(failure, _AttemptError) else 0.0)
+            if isinstance(failure, _AttemptError) and isinstance(failure.error, RateLimitedError):
+                refused += patient
+                self._pace.pause(seconds)
+            return seconds
 
         def stop(state: tenacity.RetryCallState) -> bool:
             too_late = self._clock() + state.upcoming_sleep > deadline
-            return state.attempt_number >= self._limits.attempts or too_late
+            return state.attempt_number - refused >= self._limits.attempts or too_late
 
-        retrying = tenacity.Retrying(
+        retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(repeatable),
             wait=wait,
             stop=stop,
-            sleep=self._sleep,
+            sleep=self._network.sleep,
             reraise=True,
         )
         try:
-            return retrying(self._attempt, method, url, query, doing, deadline)
+            return await retrying(self._attempt, method, url, query, doing, deadline)
         except _AttemptError as failure:
             error, cause = failure.error, failure.__cause__
         # Raised outside, so that it doesn't carry along what httpx said of a malformed answer.
         raise error from cause
 
-    def _attempt(self, method: str, url: str, query: dict[str, str], doing: str, deadline: float) -> bytes:
+    async def _attempt(self, method: str, url: str, query: dict[str, str], doing: str, deadline: float) -> bytes:
         """One try. Everything that can fail leaves as an `_AttemptError`, which knows whether another try is safe."""
         idempotent = method == "GET"
+        await self._turn(doing, deadline)
         try:
-            with self._http.stream(method, url, params=query) as response:
+            response = await self._network.open(method, url, query)
+            try:
                 if response.is_success:
-                    return self._body(response, doing, deadline)
-                error = self._refusal(response, doing, deadline)
+                    body = await self._body(response, doing, deadline)
+                    self._pace.succeeded()
+                    return body
+                error = await self._refusal(response, doing, deadline)
+            finally:
+                await self._network.finish(response)
         except httpx.TimeoutException as exc:
             safe = idempotent or isinstance(exc, httpx.ConnectTimeout)
             what = f"connecting took more than {self._limits.connect:g} s"
@@ -183,20 +290,37 @@ class Exchange:
             raise _AttemptError(TransportError(f"{doing}: {text}; {_CHECK_NETWORK}"), repeatable=safe) from exc
         wait = 0.0
         if error.retry_after is not None:
-            wait = max(0.0, (error.retry_after - self._now()).total_seconds())
+            wait = max(0.0, (error.retry_after - self.now()).total_seconds())
         repeat = error.retryable if error.retryable is not None else error.status in _REPEATABLE_STATUS
         # A call that isn't idempotent is repeated only where the server says that it did nothing.
         safe = idempotent or error.retryable is True or isinstance(error, RateLimitedError)
         raise _AttemptError(error, repeatable=repeat and safe, wait=wait)
 
-    def _body(self, response: httpx.Response, doing: str, deadline: float) -> bytes:
-        body = self._receive(response, self._limits.answer, doing, deadline)
+    async def _turn(self, doing: str, deadline: float) -> None:
+        """Wait until it is this request's turn; see `Pace`."""
+        total = f"{self._limits.total:g} s"
+        # More than what a clock's rounding makes of a wait that is over.
+        while (wait := self._pace.turn()) > 0.001:
+            if self._clock() + wait > deadline:
+                raise _AttemptError(
+                    DeadlineExceededError(
+                        f"{doing}: the API asks for a pause that doesn't end within {total}; {_LATER}"
+                    )
+                )
+            await self._network.sleep(wait)
+            if not self._pace.remaining():
+                break
+        if self._clock() > deadline:
+            raise _AttemptError(DeadlineExceededError(f"{doing}: not begun within {total}; {_TIME}"))
+
+    async def _body(self, response: httpx.Response, doing: str, deadline: float) -> bytes:
+        body = await self._receive(response, self._limits.answer, doing, deadline)
         if len(body) > self._limits.answer:
             size = self._limits.answer // 1024**2
             raise _AttemptError(AnswerError(f"{doing}: the answer is larger than {size} MiB; {_FILTER}"))
         return body
 
-    def _receive(self, response: httpx.Response, limit: int, doing: str, deadline: float) -> bytes:
+    async def _receive(self, response: httpx.Response, limit: int, doing: str, deadline: float) -> bytes:
         """Up to ``limit`` bytes of an answer, and some more where there are more."""
         if response.headers.get("content-encoding", "identity").strip().lower() not in {"identity", "gzip"}:
             # Compressed twice, 10 kB are 10 GB, and the decoder gives them all at once.
@@ -205,19 +329,22 @@ class Exchange:
             )
         chunks: list[bytes] = []
         size = 0
-        for chunk in response.iter_bytes():
+
+        def enough(chunk: bytes) -> bool:
+            nonlocal size
             chunks.append(chunk)
             size += len(chunk)
-            if size > limit:
-                break
-            if self._clock() > deadline:
+            if size <= limit and self._clock() > deadline:
                 total = f"{self._limits.total:g} s"
                 raise _AttemptError(
-                    DeadlineExceededError(f"{doing}: the answer wasn't complete after {total}; {_FILTER}")
+                    DeadlineExceededError(f"{doing}: the answer wasn't complete after {total}; {_TIME}")
                 )
+            return size > limit
+
+        await self._network.read(response, enough)
         return b"".join(chunks)
 
-    def _refusal(self, response: httpx.Response, doing: str, deadline: float) -> ApiError:
+    async def _refusal(self, response: httpx.Response, doing: str, deadline: float) -> ApiError:
         from pulumi_ampersand.problem import Problem  # noqa: PLC0415 - pydantic costs as much as httpx, for errors only
 
         status = response.status_code
@@ -225,7 +352,9 @@ class Exchange:
         if "json" in response.headers.get("content-type", "").lower():
             # The status says the most: a broken explanation must not hide it.
             with suppress(_AttemptError, httpx.TransportError, httpx.DecodingError):
-                problem = Problem.parse(self._receive(response, _PROBLEM_LIMIT, doing, deadline)[:_PROBLEM_LIMIT])
+                problem = Problem.parse(
+                    (await self._receive(response, _PROBLEM_LIMIT, doing, deadline))[:_PROBLEM_LIMIT]
+                )
         cut = self._access.api_key.cut_from
         detail = cut(one_line(problem.explanation())) or responses.get(status, "unknown status")
         remedy = cut(one_line(problem.remedy)) or _REMEDIES.get(status, "")
@@ -235,7 +364,7 @@ class Exchange:
         if _REDIRECT in response.extensions:
             target = _origin(str(response.url), response.extensions[_REDIRECT])
             detail, remedy = f"redirect to {cut(one_line(target))}", _REDIRECTED
-        after = _header_time(response.headers.get("retry-after"), self._now)
+        after = _header_time(response.headers.get("retry-after"), self.now)
         return api_error_type(status)(
             doing,
             status=status,
@@ -250,6 +379,8 @@ class Exchange:
 _CHECK_CERTIFICATE: Final = "check ampersand:apiUrl, or set SSL_CERT_FILE to your certificate authority's file"
 _CHECK_NETWORK: Final = "check the network, proxy and ampersand:apiUrl"
 _FILTER: Final = "filter by provider, group_ref or consumer_ref"
+_TIME: Final = f"{_FILTER}, or raise ampersand:timeout"
+_LATER: Final = "try again later, or raise ampersand:timeout"
 _REDIRECTED: Final = (
     "Redirects aren't followed, for they would carry the API key: set ampersand:apiUrl to the API itself"
 )
@@ -258,6 +389,16 @@ _REMEDIES: Final = {
     403: "Use an API key that may read this project",
     404: "Check ampersand:project (or AMP_PROJECT), the connection's ID and ampersand:apiUrl",
 }
+
+
+def _certificates(access: Access) -> ssl.SSLContext | bool:
+    """What httpx verifies servers by."""
+    if access.ca_file is not None:
+        import ssl  # noqa: PLC0415 - the rule needs no module of its own
+
+        return ssl.create_default_context(cafile=access.ca_file)
+    # Building a TLS context takes as long as reading 10,000 connections, and plain http needs none.
+    return not access.api_url.startswith("http:")
 
 
 _REDIRECT: Final = "pulumi_ampersand.redirect"
@@ -289,7 +430,7 @@ class _KeyHeader(httpx.Auth):
         yield request
 
 
-_LOGGERS: Final = ("httpx", "httpcore.http11")
+_LOGGERS: Final = ("httpx", "httpcore.http11", "httpcore.proxy")
 _QUERY: Final = re.compile(r"\?\S*")
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from pulumi_ampersand.answers import ConnectionKeys, read_connections, without_collection
 from pulumi_ampersand.errors import AnswerError
-from pulumi_ampersand.model import Connection, Observation
+from pulumi_ampersand.model import Connection, Found, Observation
 
 VERSION: Final = 1
 """The version of both documents. Readers skip fields that they don't know; what they would misread needs a new one."""
@@ -58,12 +58,12 @@ class Inventory:
     @without_collection()
     def __init__(
         self,
-        pairs: Iterable[tuple[Connection, Observation]] = (),
+        pairs: Iterable[Found] = (),
         project: str = "",
         unread: Sequence[str] = (),
     ) -> None:
         self.unread = tuple(unread)
-        found: dict[str, tuple[Connection, Observation]] = {}
+        found: dict[str, Found] = {}
         for pair in pairs:
             if found.setdefault(pair[0].id, pair) != pair:
                 raise AnswerError(f'the API lists connection "{pair[0].id}" twice, with different content')

@@ -184,6 +184,9 @@ class Connection(Record):
         return next((name for name in names if isinstance(name, str) and name), "")
 
 
+DETAILS_GAP: Final = "details"
+
+
 class Token(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename="camel"):
     """When a token was issued and when it expires. The token itself is never read.
 
@@ -206,7 +209,8 @@ class Observation(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, ren
         oauth: Whether the connection carries an authorization-code grant, whatever its scheme says.
         access_token: The access token's times; None: not known.
         refresh_token: The refresh token's times; None: the API said that there is none; UNSET: not known.
-        gaps: What could not be read, by the field's name in the API, and why.
+        gaps: What could not be read, by the field's name in the API, and why; `DETAILS_GAP` stands for what the list
+            leaves out and the connection's own call could not tell.
     """
 
     id: str
@@ -216,6 +220,10 @@ class Observation(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, ren
     access_token: Token | None = None
     refresh_token: Token | UnsetType | None = UNSET
     gaps: dict[str, str] = {}
+
+
+Found = tuple[Connection, Observation]
+"""A connection, and how it was found."""
 
 
 class Project(Record):

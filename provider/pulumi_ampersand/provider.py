@@ -8,11 +8,11 @@ shows what it returns to policy packs, and hands it back as outputs, so that res
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import traceback
 import uuid
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from pulumi.dynamic import (
@@ -28,18 +28,23 @@ from pulumi.dynamic import (
 from pulumi.output import contains_unknowns
 from pulumi.runtime.rpc import UNKNOWN
 
-from pulumi_ampersand.errors import AmpersandError, AuthenticationError, SettingsError
+from pulumi_ampersand.errors import AmpersandError, AuthenticationError, NotFoundError
 from pulumi_ampersand.settings import Lookup, Settings
+from pulumi_ampersand.terminal import one_line
 
 if TYPE_CHECKING:
-    from pulumi_ampersand.client import Client
     from pulumi_ampersand.inventory import Inventory
+    from pulumi_ampersand.model import Connection, Observation
+    from pulumi_ampersand.reads import Reads
 
-FILTERS: Final = ("project", "provider", "groupRef", "consumerRef")
-"""What a data source can be asked for, in the API's spelling."""
+ASKED: Final = ("project", "connectionId", "provider", "groupRef", "consumerRef", "details", "refresh", "settings")
+"""What a data source is asked for, in the API's spelling."""
 
-OUTPUTS: Final = (*FILTERS, "connections")
-"""What programs see and what counts as a change. ``observations`` isn't among them."""
+OUTPUTS: Final = (*ASKED, "connections")
+"""What programs see and what counts as a change. ``observations`` isn't among them.
+
+A refresh is told outputs only, so that all it needs to read again is among them.
+"""
 
 
 class ConnectionsProvider(ResourceProvider):
@@ -54,18 +59,25 @@ class ConnectionsProvider(ResourceProvider):
     def configure(self, req: ConfigureRequest) -> None:
         """Take the stack's configuration. Neither fails nor connects: deleting must work without key and network."""
         self._config: Lookup = req.config
-        self._client: Client | None = None
+        self._reads: dict[Settings, Reads] = {}
         self._lock = threading.Lock()
         _say_expected_errors_plainly()
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        """Read the connections, unless a filter isn't known yet."""
-        asked = {name: news[name] for name in FILTERS if news.get(name) is not None}
+        """Read the connections, unless what to read isn't known yet, and compare them with what is expected.
+
+        ``expect``, ``single`` and ``anew`` are for this call alone: neither the state nor packs see them.
+        """
+        asked = {name: news[name] for name in ASKED if news.get(name) is not None}
         if contains_unknowns(asked):
             # A filter left out would read every connection of the project, so nothing is asked for nor known.
             return CheckResult({**asked, "connections": UNKNOWN, "observations": UNKNOWN}, [])
         try:
-            return CheckResult(self._inputs(asked), [])
+            inventory, project = self._read(asked, _olds, anew=bool(news.get("anew")))
+            missed = _missed(inventory, news)
+            if missed:
+                return CheckResult(news, [CheckFailure("", one_line(text)) for text in missed])
+            return CheckResult(_inputs(asked, project, inventory), [])
         except AmpersandError as error:
             # With a property's name the engine would print that property's value, a whole document.
             return CheckResult(news, [CheckFailure("", str(error))])
@@ -88,51 +100,93 @@ class ConnectionsProvider(ResourceProvider):
         Raises:
             AmpersandError: They could not be read; the state stays as it is.
         """
+        asked = {name: props[name] for name in ASKED if props.get(name) is not None}
         try:
-            inputs = self._inputs({name: props[name] for name in FILTERS if props.get(name) is not None})
+            inventory, project = self._read(asked, props, anew=False)
         except AuthenticationError as error:
             raise AmpersandError(
                 f"{error}. A refresh uses the configuration that the state holds: "
                 "if the state holds an older key, run pulumi up, or refresh with --run-program"
             ) from None
+        except NotFoundError as error:
+            inventory, project = self._without_vanished(asked, error)
+        inputs = _inputs(asked, project, inventory)
         return ReadResult(id_, _outputs(inputs), inputs)
 
-    def _inputs(self, asked: dict[str, Any]) -> dict[str, Any]:
-        for name, value in asked.items():
-            if not isinstance(value, str):
-                raise SettingsError(f'{_argument(name)} must be text, for example {_argument(name)}="…"')
-            if not value:
-                raise SettingsError(f"{_argument(name)} is empty; leave it out to filter by nothing")
-        project = asked.get("project") or Settings().project(self._config, os.environ)
-        connections, observations = self._inventory(project, asked).documents()
-        return {**asked, "project": project, "connections": connections, "observations": observations}
+    def _read(self, asked: dict[str, Any], before: Mapping[str, Any], *, anew: bool) -> tuple[Inventory, str]:
+        """The connections, and the project that they were read from."""
+        from pulumi_ampersand.details import keeping  # noqa: PLC0415 - deleting needs neither decoder nor client
+        from pulumi_ampersand.inventory import Inventory  # noqa: PLC0415 - likewise
+        from pulumi_ampersand.model import DETAILS_GAP  # noqa: PLC0415 - likewise
+        from pulumi_ampersand.query import Query  # noqa: PLC0415 - likewise
 
-    def _inventory(self, project: str, asked: dict[str, str]) -> Inventory:
-        from pulumi_ampersand.inventory import Inventory  # noqa: PLC0415 - deleting needs neither decoder nor client
+        query, reads = Query.of_properties(asked), self._reads_with(asked)
+        found = reads.connections(query, anew=anew)
+        if any(DETAILS_GAP in seen.gaps for _, seen in found):
+            known = _known(before)
+            found = [keeping(pair, *known.get(pair[0].id, (None, None))) for pair in found]
+        project = reads.project(query)
+        return Inventory(found, project), project
 
-        pairs = self._connected().list_connections(
-            project,
-            provider=asked.get("provider"),
-            group_ref=asked.get("groupRef"),
-            consumer_ref=asked.get("consumerRef"),
-        )
-        return Inventory(pairs, project)
+    def _without_vanished(self, asked: dict[str, Any], error: NotFoundError) -> tuple[Inventory, str]:
+        """Nothing, where a connection that was asked for by its ID is gone from its project.
 
-    def _connected(self) -> Client:
-        from pulumi_ampersand.client import Client  # noqa: PLC0415 - likewise
+        Raises:
+            AmpersandError: It isn't the connection that is gone; the state stays as it is.
+        """
+        from pulumi_ampersand.inventory import Inventory  # noqa: PLC0415 - see above
+        from pulumi_ampersand.query import Query  # noqa: PLC0415 - see above
 
+        query, reads = Query.of_properties(asked), self._reads_with(asked)
+        project = reads.project(query)
+        # A project that isn't there is answered with 404, too; then so is its list.
+        if query.connection_id is None or reads.lists(project, query.connection_id):
+            raise error
+        return Inventory((), project), project
+
+    def _reads_with(self, asked: dict[str, Any]) -> Reads:
+        from pulumi_ampersand.reads import Reads  # noqa: PLC0415 - see above
+
+        settings = Settings.from_document(asked.get("settings", {}))
         with self._lock:
-            if self._client is None:
-                self._client = Client(Settings().resolve(self._config, os.environ))
-            return self._client
+            if settings not in self._reads:
+                self._reads[settings] = Reads(settings, self._config)
+            return self._reads[settings]
+
+
+def _missed(inventory: Inventory, news: Mapping[str, Any]) -> list[str]:
+    """What isn't as the program expects."""
+    from pulumi_ampersand.expectation import misses, not_one  # noqa: PLC0415 - see above
+
+    found = [(entry.connection, entry.observation) for entry in inventory]
+    missed = misses(found, news.get("expect") or {})
+    if news.get("single") and (several := not_one([connection for connection, _ in found])):
+        missed = [f"{several}; change project, connection_id, provider, group_ref or consumer_ref"]
+    return missed
+
+
+def _known(before: Mapping[str, Any]) -> dict[str, tuple[Connection, Observation]]:
+    """What a state says of each connection, as far as it can be read."""
+    from pulumi_ampersand.inventory import Inventory  # noqa: PLC0415 - see above
+
+    connections, observations = before.get("connections"), before.get("observations")
+    try:
+        return {
+            entry.connection.id: (entry.connection, entry.observation)
+            for entry in Inventory.from_documents(connections or "", observations)
+        }
+    except (AmpersandError, TypeError):
+        # An unknown, or a document of another version: nothing is known before.
+        return {}
+
+
+def _inputs(asked: Mapping[str, Any], project: str, inventory: Inventory) -> dict[str, Any]:
+    connections, observations = inventory.documents()
+    return {**asked, "project": project, "connections": connections, "observations": observations}
 
 
 def _outputs(props: dict[str, Any]) -> dict[str, Any]:
     return {name: props[name] for name in OUTPUTS if name in props}
-
-
-def _argument(name: str) -> str:
-    return {"groupRef": "group_ref", "consumerRef": "consumer_ref"}.get(name, name)
 
 
 def _say_expected_errors_plainly() -> None:

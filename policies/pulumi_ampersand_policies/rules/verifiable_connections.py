@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from pulumi_ampersand.inventory import Inventory
-from pulumi_ampersand.model import AUTH_SCHEMES, BAD_CREDENTIALS, HEALTHY_STATUSES
+from pulumi_ampersand.model import AUTH_SCHEMES, BAD_CREDENTIALS, DETAILS_GAP, HEALTHY_STATUSES
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
 
@@ -24,6 +24,8 @@ def check(inventory: Inventory, _options: Options, _now: datetime) -> Iterator[B
         status, scheme = entry.observation.status, entry.connection.auth_scheme
         if status not in _KNOWN_STATUSES:
             yield Breach(f'its status "{one_line(status or "", 60)}" is unknown', entry)
+        if DETAILS_GAP in entry.observation.gaps:
+            yield Breach(entry.observation.gaps[DETAILS_GAP], entry)
         if scheme is None:
             yield Breach("the API didn't say how it authenticates (authScheme)", entry)
         elif scheme not in AUTH_SCHEMES:

@@ -1,0 +1,86 @@
+"""The Pulumi program, or the plain script, that this process runs.
+
+A script without Pulumi's SDK has an environment only, and pays for no more.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from pulumi_ampersand.errors import SettingsError
+from pulumi_ampersand.settings import Settings, unknown_keys
+
+if TYPE_CHECKING:
+    from pulumi_ampersand.reads import Reads
+
+_LOCK = threading.Lock()
+_RUNS: WeakKeyDictionary[Any, dict[Settings, Reads]] = WeakKeyDictionary()
+"""What each Pulumi run of this process has read: a program of the Automation API may be run many times."""
+
+
+class _StackConfig:
+    """The stack's configuration as the SDK looks it up."""
+
+    def get(self, key: str, /) -> Any:
+        from pulumi.runtime.config import get_config  # noqa: PLC0415 - loaded already, or there is no stack
+
+        return get_config(key)
+
+
+def reads(settings: Settings | None) -> Reads:
+    """What this run reads with these settings; in a script, where no run ends, a new one each time.
+
+    Raises:
+        SettingsError: There is no key, or a setting can't be used, or one in the stack's configuration means nothing.
+    """
+    from pulumi_ampersand.reads import Reads  # noqa: PLC0415 - needs HTTP
+
+    settings = Settings() if settings is None else settings
+    if not isinstance(settings, Settings):
+        raise SettingsError("settings must be a Settings object")
+    run = _run()
+    if run is None:
+        return Reads(settings, {})
+    check_configuration()
+    with _LOCK:
+        shared = _RUNS.setdefault(run, {})
+        if settings not in shared:
+            shared[settings] = Reads(settings, _StackConfig())
+        return shared[settings]
+
+
+def check_configuration() -> None:
+    """Refuse keys under ``ampersand:`` in the stack's configuration that mean nothing.
+
+    Raises:
+        SettingsError: Names the keys, each with the nearest valid one.
+    """
+    from pulumi import get_project  # noqa: PLC0415 - loaded already
+    from pulumi.runtime import config  # noqa: PLC0415 - likewise
+
+    keys = {**config.get_config_env(), **config.CONFIG.get()}
+    if wrong := unknown_keys(keys, get_project()):
+        raise SettingsError("; ".join(wrong))
+
+
+def warn(message: str) -> None:
+    """Say something that nobody may miss: to the engine, or in a script to the log."""
+    if _run() is not None:
+        import pulumi  # noqa: PLC0415 - loaded already
+
+        pulumi.log.warn(message)
+    else:
+        logging.getLogger("pulumi_ampersand").warning("%s", message)
+
+
+def _run() -> Any:
+    """The engine's end of this run; None if no engine runs this process's program."""
+    if "pulumi" not in sys.modules:
+        return None
+    from pulumi.runtime.settings import get_monitor  # noqa: PLC0415 - loaded already
+
+    return get_monitor()

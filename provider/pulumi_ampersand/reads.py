@@ -1,0 +1,197 @@
+"""What one run reads, each answer asked for once.
+
+A run is one Pulumi operation in one process. What its resources and functions need alike they share, while it is on its
+way and after it came; so do the connections' own calls, one by one. A failure is shared, too: an outage is waited for
+once, not once for each resource.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Hashable, Mapping
+from concurrent.futures import Future
+from datetime import datetime, timezone
+from typing import Any, Final, TypeVar, cast
+
+from pulumi_ampersand.client import Client
+from pulumi_ampersand.details import Refresh, checked_refresh, completed, wanted
+from pulumi_ampersand.errors import AmpersandError, SettingsError
+from pulumi_ampersand.model import Found, Project
+from pulumi_ampersand.query import Query
+from pulumi_ampersand.settings import Lookup, Settings, default_details
+
+_T = TypeVar("_T")
+
+_LIST: Final = "list"
+
+
+class Reads:
+    """The answers of one run to what is asked with one `Settings`. Safe to share between threads.
+
+    Args:
+        settings: How to reach the API.
+        config: The stack's configuration.
+        environ: The environment.
+        now: The time of day, to judge by whether an access token has expired.
+
+    Raises:
+        SettingsError: There is no key, or a setting can't be used.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        config: Lookup,
+        environ: Mapping[str, str] = os.environ,
+        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    ) -> None:
+        self._client = Client(settings.resolve(config, environ))
+        self._details = default_details(config)
+        self._settings, self._config, self._environ = settings, config, environ
+        self._now = now
+        self._lock = threading.Lock()
+        self._answers: dict[Hashable, Future[Any]] = {}
+
+    def project(self, query: Query) -> str:
+        """The project to read: the query's, else that of the settings.
+
+        Raises:
+            SettingsError: There is none.
+        """
+        return query.project or self._settings.project_in(self._config, self._environ)
+
+    def connections(self, query: Query, *, anew: bool = False) -> list[Found]:
+        """The connections that match, in the API's order, and how each was found.
+
+        Args:
+            query: What to read.
+            anew: Ask again for what has been asked for already, because it may have changed since.
+
+        Raises:
+            AmpersandError: They could not be read.
+        """
+        project = self.project(query)
+        details = query.details or self._details
+        checked_refresh(query.refresh, details)
+        found = None if anew else self._from_whole_list(project, query)
+        if query.connection_id is not None and not found:
+            pair = self._one(project, query.connection_id, query.refresh, told=details != "never", anew=anew)
+            return [pair] if query.matches(pair) else []
+        if found is None:
+            found = self._list(project, query, anew=anew)
+        chosen = wanted(found, details, query.refresh, self._now())
+        told_of = self._several(project, list(chosen.ids), query.refresh, anew=anew)
+        return completed(found, told_of, chosen)
+
+    def lists(self, project: str, connection_id: str) -> bool:
+        """Whether a project lists a connection, asked anew.
+
+        Raises:
+            AmpersandError: The list could not be read.
+        """
+        found = self._list(project, Query(), anew=True)
+        return any(connection.id == connection_id for connection, _ in found)
+
+    def projects(self, *, anew: bool = False) -> list[Project]:
+        """The projects that the key can read.
+
+        Args:
+            anew: Ask again, because they may have changed since.
+
+        Raises:
+            AmpersandError: They could not be read.
+        """
+        return self._shared("projects", self._client.list_projects, anew=anew)
+
+    def access_token(self, query: Query) -> str:
+        """The access token of the connection that the query names.
+
+        Raises:
+            AmpersandError: It could not be read.
+        """
+        project, name = self.project(query), query.connection_id
+        if name is None:
+            raise SettingsError('connection_id must be text, for example connection_id="…"')
+        return self._shared(
+            ("token", project, name, query.refresh),
+            lambda: self._client.get_access_token(project, name, refresh=query.refresh),
+        ).reveal()
+
+    def _list(self, project: str, query: Query, *, anew: bool) -> list[Found]:
+        return self._shared(
+            (_LIST, project, query.provider, query.group_ref, query.consumer_ref),
+            lambda: self._client.list_connections(
+                project,
+                provider=query.provider,
+                group_ref=query.group_ref,
+                consumer_ref=query.consumer_ref,
+                details="never",
+            ),
+            anew=anew,
+        )
+
+    def _from_whole_list(self, project: str, query: Query) -> list[Found] | None:
+        """What matches of the project's whole list, if that is there already."""
+        with self._lock:
+            whole = self._answers.get((_LIST, project, None, None, None))
+        if whole is None or not whole.done() or whole.exception() is not None:
+            return None
+        return [pair for pair in cast("list[Found]", whole.result()) if query.matches(pair)]
+
+    def _one(self, project: str, name: str, refresh: Refresh | None, *, told: bool, anew: bool) -> Found:
+        if told:
+            answer = self._several(project, [name], refresh, anew=anew)[name]
+            if isinstance(answer, AmpersandError):
+                raise answer
+            return answer
+        return self._shared(
+            ("bare", project, name), lambda: self._client.get_connection(project, name, details="never"), anew=anew
+        )
+
+    def _several(
+        self, project: str, names: list[str], refresh: Refresh | None, *, anew: bool
+    ) -> dict[str, Found | AmpersandError]:
+        answers: dict[str, Future[Found | AmpersandError]] = {}
+        mine: list[str] = []
+        with self._lock:
+            for name in dict.fromkeys(names):
+                key = ("one", project, name, refresh)
+                if anew or key not in self._answers:
+                    self._answers[key] = Future()
+                    mine.append(name)
+                answers[name] = self._answers[key]
+        try:
+            told = self._client.get_several(project, mine, refresh=refresh)
+            for name in mine:
+                answers[name].set_result(told[name])
+        except BaseException as error:
+            self._give_up({("one", project, name, refresh): answers[name] for name in mine}, error)
+            raise
+        return {name: answer.result() for name, answer in answers.items()}
+
+    def _shared(self, key: Hashable, read: Callable[[], _T], *, anew: bool = False) -> _T:
+        with self._lock:
+            answer: Future[_T] | None = None if anew else self._answers.get(key)
+            mine: Future[_T] = Future()
+            if answer is None:
+                self._answers[key] = mine
+        if answer is not None:
+            return answer.result()
+        try:
+            mine.set_result(read())
+        except AmpersandError as error:
+            mine.set_exception(error)
+        except BaseException as error:
+            self._give_up({key: mine}, error)
+            raise
+        return mine.result()
+
+    def _give_up(self, answers: Mapping[Hashable, Future[Any]], error: BaseException) -> None:
+        """Let nobody wait for an answer that won't come, nor find it later."""
+        with self._lock:
+            for key, answer in answers.items():
+                if not answer.done():
+                    answer.set_exception(error)
+                if self._answers.get(key) is answer:
+                    del self._answers[key]
