@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from pulumi_ampersand.arguments import is_plain
+from pulumi_ampersand.arguments import is_plain, named
 from pulumi_ampersand.errors import SettingsError, plain_errors
 from pulumi_ampersand.model import DETAILS_GAP, Connection, Found
 from pulumi_ampersand.terminal import one_line
