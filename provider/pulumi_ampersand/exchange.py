@@ -140,7 +140,7 @@ class Exchange:
         access: Access,
         *,
         limits: Limits | None,
-        connect: Callable[[Mapping[str, Any], Look], Network],
+        connect: Callable[[Mapping[str, Any], Look, int], Network],
         clock: Callable[[], float],
         now: Callable[[], datetime],
     ) -> None:
@@ -154,9 +154,6 @@ class Exchange:
                 {
                     "auth": _KeyHeader(access.api_key),
                     "timeout": httpx.Timeout(self._limits.read, connect=self._limits.connect),
-                    "limits": httpx.Limits(
-                        max_connections=None, max_keepalive_connections=access.concurrency, keepalive_expiry=30.0
-                    ),
                     # A redirect could carry the key to another origin; the API has none.
                     "follow_redirects": False,
                     "headers": {
@@ -168,6 +165,7 @@ class Exchange:
                     "verify": _certificates(access),
                 },
                 _set_redirect_aside,
+                access.concurrency,
             )
         except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
             # The text of the others may quote a proxy's password.
@@ -188,7 +186,7 @@ class Exchange:
 
     async def each(self, items: Sequence[_Item], work: Callable[[_Item], Coroutine[Any, Any, None]]) -> None:
         """Do the work for each item, as many at once as `Access` allows."""
-        await self._network.each(items, work, self._access.concurrency)
+        await self._network.each(items, work)
 
     def deadline(self) -> float:
         """By when a thing that begins now must be done, for `call`."""
@@ -392,13 +390,13 @@ _REMEDIES: Final = {
 
 
 def _certificates(access: Access) -> ssl.SSLContext | bool:
-    """What httpx verifies servers by."""
+    """What httpx verifies servers by; one for all of its clients."""
     if access.ca_file is not None:
         import ssl  # noqa: PLC0415 - the rule needs no module of its own
 
         return ssl.create_default_context(cafile=access.ca_file)
-    # Building a TLS context takes as long as reading 10,000 connections, and plain http needs none.
-    return not access.api_url.startswith("http:")
+    # Building it takes as long as reading 10,000 connections, and plain http needs none.
+    return not access.api_url.startswith("http:") and httpx.create_ssl_context()
 
 
 _REDIRECT: Final = "pulumi_ampersand.redirect"

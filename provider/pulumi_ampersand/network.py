@@ -6,13 +6,16 @@ so that `completed` runs them without an event loop.
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import httpx
 
 _T = TypeVar("_T")
 _Item = TypeVar("_Item")
+_Http = TypeVar("_Http")
 
 
 class Network(Protocol):
@@ -30,10 +33,8 @@ class Network(Protocol):
     async def sleep(self, seconds: float) -> None:
         """Wait."""
 
-    async def each(
-        self, items: Sequence[_Item], work: Callable[[_Item], Coroutine[Any, Any, None]], at_once: int
-    ) -> None:
-        """Do the work for each item, so many at once at the most."""
+    async def each(self, items: Sequence[_Item], work: Callable[[_Item], Coroutine[Any, Any, None]]) -> None:
+        """Do the work for each item, several at once; all that call this share one bound."""
 
     async def close(self) -> None:
         """Give back the connections to the server."""
@@ -55,22 +56,31 @@ Look = Callable[[httpx.Response], None]
 
 
 def blocking(
-    options: Mapping[str, Any], look: Look, *, transport: httpx.BaseTransport | None, sleep: Callable[[float], None]
+    options: Mapping[str, Any],
+    look: Look,
+    at_once: int,
+    *,
+    transport: httpx.BaseTransport | None,
+    sleep: Callable[[float], None],
 ) -> Network:
     """A network that blocks the calling thread; several at once are threads.
 
     Args:
         options: Keyword arguments of httpx's clients.
         look: See `Look`.
+        at_once: How many of several things are done at once, at the most.
         transport: What to use instead of the network.
         sleep: Waits that many seconds.
     """
-    return _Blocking(httpx.Client(transport=transport, event_hooks={"response": [look]}, **options), sleep)
+    hooks = {"response": [look]}
+    clients = _Clients(lambda: httpx.Client(transport=transport, event_hooks=hooks, **options))
+    return _Blocking(clients, at_once, sleep)
 
 
 def awaiting(
     options: Mapping[str, Any],
     look: Look,
+    at_once: int,
     *,
     transport: httpx.AsyncBaseTransport | None,
     sleep: Callable[[float], Awaitable[None]] | None,
@@ -80,6 +90,7 @@ def awaiting(
     Args:
         options: Keyword arguments of httpx's clients.
         look: See `Look`.
+        at_once: How many of several things are done at once, at the most.
         transport: What to use instead of the network.
         sleep: Waits that many seconds; by default, asyncio's.
     """
@@ -87,16 +98,60 @@ def awaiting(
     async def hook(response: httpx.Response) -> None:
         look(response)
 
-    return _Awaiting(httpx.AsyncClient(transport=transport, event_hooks={"response": [hook]}, **options), sleep)
+    hooks = {"response": [hook]}
+    clients = _Clients(lambda: httpx.AsyncClient(transport=transport, event_hooks=hooks, **options))
+    return _Awaiting(clients, at_once, sleep)
+
+
+class _Clients(Generic[_Http]):
+    """A client of httpx for each request under way, each with one connection.
+
+    One client for all would look through all its connections several times for each request: 64 of them take longer
+    than 16 for the same work.
+
+    Args:
+        make: Makes a client. The first is made at once, so that wrong settings are seen at once.
+    """
+
+    def __init__(self, make: Callable[[], _Http]) -> None:
+        self._make = make
+        self.made: deque[_Http] = deque([make()])
+        self._free: deque[_Http] = deque(self.made)
+
+    def take(self) -> _Http:
+        """One that nobody uses, the last used first: its connection is the likeliest to be open still."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            http = self._make()
+            self.made.append(http)
+            return http
+
+    def give_back(self, http: _Http) -> None:
+        """Nobody uses it any more."""
+        self._free.append(http)
+
+
+_CLIENT: Final = "pulumi_ampersand.client"
+"""Under this name a response's extensions hold what sent the request."""
 
 
 class _Blocking:
-    def __init__(self, http: httpx.Client, sleep: Callable[[float], None]) -> None:
-        self._http = http
+    def __init__(self, clients: _Clients[httpx.Client], at_once: int, sleep: Callable[[float], None]) -> None:
+        self._clients = clients
+        self._at_once = at_once
+        self._slots = threading.BoundedSemaphore(at_once)
         self._sleep = sleep
 
     async def open(self, method: str, url: str, query: dict[str, str]) -> httpx.Response:
-        return self._http.send(self._http.build_request(method, url, params=query), stream=True)
+        http = self._clients.take()
+        try:
+            response = http.send(http.build_request(method, url, params=query), stream=True)
+        except BaseException:
+            self._clients.give_back(http)
+            raise
+        response.extensions[_CLIENT] = http
+        return response
 
     async def read(self, response: httpx.Response, enough: Callable[[bytes], bool]) -> None:
         for part in response.iter_bytes():
@@ -105,18 +160,21 @@ class _Blocking:
 
     async def finish(self, response: httpx.Response) -> None:
         response.close()
+        self._clients.give_back(response.extensions[_CLIENT])
 
     async def sleep(self, seconds: float) -> None:
         self._sleep(seconds)
 
-    async def each(
-        self, items: Sequence[_Item], work: Callable[[_Item], Coroutine[Any, Any, None]], at_once: int
-    ) -> None:
+    async def each(self, items: Sequence[_Item], work: Callable[[_Item], Coroutine[Any, Any, None]]) -> None:
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - most reads have nothing to do at once
 
-        with ThreadPoolExecutor(min(at_once, len(items)) or 1) as threads:
+        def do(item: _Item) -> None:
+            with self._slots:
+                completed(work(item))
+
+        with ThreadPoolExecutor(min(self._at_once, len(items)) or 1) as threads:
             try:
-                for done in [threads.submit(lambda item: completed(work(item)), item) for item in items]:
+                for done in [threads.submit(do, item) for item in items]:
                     done.result()
             except BaseException:
                 # Ctrl-C among others: what hasn't begun won't.
@@ -124,18 +182,33 @@ class _Blocking:
                 raise
 
     async def close(self) -> None:
-        self._http.close()
+        for http in self._clients.made:
+            http.close()
 
 
 class _Awaiting:
-    def __init__(self, http: httpx.AsyncClient, sleep: Callable[[float], Awaitable[None]] | None) -> None:
+    def __init__(
+        self,
+        clients: _Clients[httpx.AsyncClient],
+        at_once: int,
+        sleep: Callable[[float], Awaitable[None]] | None,
+    ) -> None:
         import asyncio  # noqa: PLC0415 - blocking clients don't pay for it
 
-        self._http = http
+        self._clients = clients
+        self._at_once = at_once
+        self._slots = asyncio.BoundedSemaphore(at_once)
         self._sleep = sleep or asyncio.sleep
 
     async def open(self, method: str, url: str, query: dict[str, str]) -> httpx.Response:
-        return await self._http.send(self._http.build_request(method, url, params=query), stream=True)
+        http = self._clients.take()
+        try:
+            response = await http.send(http.build_request(method, url, params=query), stream=True)
+        except BaseException:
+            self._clients.give_back(http)
+            raise
+        response.extensions[_CLIENT] = http
+        return response
 
     async def read(self, response: httpx.Response, enough: Callable[[bytes], bool]) -> None:
         async for part in response.aiter_bytes():
@@ -144,22 +217,22 @@ class _Awaiting:
 
     async def finish(self, response: httpx.Response) -> None:
         await response.aclose()
+        self._clients.give_back(response.extensions[_CLIENT])
 
     async def sleep(self, seconds: float) -> None:
         await self._sleep(seconds)
 
-    async def each(
-        self, items: Sequence[_Item], work: Callable[[_Item], Coroutine[Any, Any, None]], at_once: int
-    ) -> None:
+    async def each(self, items: Sequence[_Item], work: Callable[[_Item], Coroutine[Any, Any, None]]) -> None:
         import asyncio  # noqa: PLC0415 - likewise
 
         waiting = iter(items)
 
         async def worker() -> None:
             for item in waiting:
-                await work(item)
+                async with self._slots:
+                    await work(item)
 
-        workers = [asyncio.ensure_future(worker()) for _ in range(min(at_once, len(items)))]
+        workers = [asyncio.ensure_future(worker()) for _ in range(min(self._at_once, len(items)))]
         try:
             await asyncio.gather(*workers)
         finally:
@@ -167,4 +240,5 @@ class _Awaiting:
                 task.cancel()
 
     async def close(self) -> None:
-        await self._http.aclose()
+        for http in self._clients.made:
+            await http.aclose()
