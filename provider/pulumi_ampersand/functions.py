@@ -15,7 +15,7 @@ from pulumi_ampersand.details import Refresh
 from pulumi_ampersand.errors import AmpersandError, SettingsError, plain_errors
 from pulumi_ampersand.expectation import describe, not_one
 from pulumi_ampersand.model import DETAILS_GAP, Connection, Found, Project
-from pulumi_ampersand.program import reads, warn
+from pulumi_ampersand.program import reading, warn
 from pulumi_ampersand.query import Query
 from pulumi_ampersand.settings import Details, Settings
 
@@ -64,7 +64,8 @@ def get_connections(  # noqa: PLR0913 - a filter is an argument
             details=details,
             refresh=refresh,
         )
-        return _connections(reads(settings), query, anew=False)
+        with reading(settings) as source:
+            return _connections(source, query, anew=False)
 
 
 @named
@@ -144,7 +145,8 @@ def get_connection(  # noqa: PLR0913 - likewise
             details=details,
             refresh=refresh,
         )
-        return _connection(reads(settings), query, anew=False)
+        with reading(settings) as source:
+            return _connection(source, query, anew=False)
 
 
 @named
@@ -197,8 +199,8 @@ def get_projects(*, settings: Settings | None = None) -> list[Project]:
     Raises:
         AmpersandError: They could not be read; see `pulumi_ampersand.errors`.
     """
-    with plain_errors():
-        return _projects(reads(settings), Query(), anew=False)
+    with plain_errors(), reading(settings) as source:
+        return _projects(source, Query(), anew=False)
 
 
 @named
@@ -291,15 +293,12 @@ def _output(
             raise SettingsError("opts must be a pulumi.InvokeOutputOptions object")
     depends_on = opts.depends_on if opts is not None else None
 
+    def work(asked: Mapping[str, Any]) -> _T:
+        with plain_errors(), reading(settings) as source:
+            return read(source, Query(**asked), anew=depends_on is not None)
+
     def start(known: Mapping[str, Any]) -> Awaitable[_T]:
-        with plain_errors():
-            source, query = reads(settings), Query(**known["arguments"])
-
-        def work() -> _T:
-            with plain_errors():
-                return read(source, query, anew=depends_on is not None)
-
-        return asyncio.to_thread(work)
+        return asyncio.to_thread(work, known["arguments"])
 
     return Output.all(arguments=arguments, there=_there(depends_on)).apply(start)
 

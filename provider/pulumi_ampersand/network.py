@@ -159,8 +159,10 @@ class _Blocking:
                 return
 
     async def finish(self, response: httpx.Response) -> None:
-        response.close()
-        self._clients.give_back(response.extensions[_CLIENT])
+        try:
+            response.close()
+        finally:
+            self._clients.give_back(response.extensions[_CLIENT])
 
     async def sleep(self, seconds: float) -> None:
         self._sleep(seconds)
@@ -216,8 +218,10 @@ class _Awaiting:
                 return
 
     async def finish(self, response: httpx.Response) -> None:
-        await response.aclose()
-        self._clients.give_back(response.extensions[_CLIENT])
+        try:
+            await response.aclose()
+        finally:
+            self._clients.give_back(response.extensions[_CLIENT])
 
     async def sleep(self, seconds: float) -> None:
         await self._sleep(seconds)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -31,7 +33,8 @@ class _StackConfig:
         return get_config(key)
 
 
-def reads(settings: Settings | None) -> Reads:
+@contextmanager
+def reading(settings: Settings | None) -> Iterator[Reads]:
     """What this run reads with these settings; in a script, where no run ends, a new one each time.
 
     Raises:
@@ -44,13 +47,15 @@ def reads(settings: Settings | None) -> Reads:
         raise SettingsError("settings must be a Settings object")
     run = _run()
     if run is None:
-        return Reads(settings, {})
+        with closing(Reads(settings, {})) as alone:
+            yield alone
+        return
     check_configuration()
     with _LOCK:
         shared = _RUNS.setdefault(run, {})
         if settings not in shared:
             shared[settings] = Reads(settings, _StackConfig())
-        return shared[settings]
+    yield shared[settings]
 
 
 def check_configuration() -> None:

@@ -53,6 +53,10 @@ class Reads:
         self._lock = threading.Lock()
         self._answers: dict[Hashable, Future[Any]] = {}
 
+    def close(self) -> None:
+        """Give back the connections to the server."""
+        self._client.close()
+
     def project(self, query: Query) -> str:
         """The project to read: the query's, else that of the settings.
 
