@@ -6,6 +6,7 @@ Machines differ and are never quiet, so what counts is the ratio of two medians 
 from __future__ import annotations
 
 import math
+import resource
 import statistics
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from stack import Stack
 
 RUNS = 7
 CONNECTIONS = 10_000
+VERY_MANY = 100_000
 DETAILED = 2_000
 LATENCY = 0.05
 """Seconds that the API takes for a single connection."""
@@ -46,6 +48,7 @@ def main(engine: str) -> None:
     with tempfile.TemporaryDirectory(prefix="ampersand-bench-") as scratch:
         details_of_many(Path(scratch))
         preview_of_many(Path(engine), Path(scratch))
+        life_of_very_many(Path(engine), Path(scratch))
 
 
 def preview_of_many(engine: Path, scratch: Path) -> None:
@@ -89,6 +92,26 @@ def details_of_many(scratch: Path) -> None:
     print(f"details of {each}: {taken:.2f} s")
     print(f"ideal: {ideal:.2f} s")
     print(f"ratio: {taken / ideal:.2f} (bound: 1.3), median of {len(times)} runs")
+
+
+def life_of_very_many(engine: Path, scratch: Path) -> None:
+    """Each step of a stack that reads 100,000 connections, once: whether it works, and what it takes."""
+    with Sandbox("large", count=VERY_MANY) as sandbox:
+        stack = Stack(scratch / "very-many", engine, READING_PROGRAM, sandbox.environment)
+        pack = stack.pack(SCOPES)
+        steps: list[tuple[str, Callable[[], object]]] = [
+            ("preview with the pack", lambda: stack.preview(*pack, check=True)),
+            ("update with the pack", lambda: stack.up(*pack, check=True)),
+            ("preview without changes", lambda: stack.preview("--expect-no-changes", check=True)),
+            ("refresh", lambda: stack.refresh(check=True)),
+            ("destroy", lambda: stack.destroy(check=True)),
+        ]
+        for name, step in steps:
+            start = time.perf_counter()
+            step()
+            print(f"{VERY_MANY:,} connections, {name}: {time.perf_counter() - start:.0f} s")
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
+    print(f"the largest process of all took {largest:,} MiB")
 
 
 @contextmanager

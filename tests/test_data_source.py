@@ -10,38 +10,11 @@ from typing import Any
 import pytest
 
 from conftest import MakeStack
+from programs import IMPORTS, RECORD, held
 from pulumi_ampersand.sandbox import Sandbox
 from stack import Result, Stack
 
 pytestmark = pytest.mark.engine
-
-IMPORTS = """
-import json
-import pulumi
-import pulumi_ampersand as ampersand
-"""
-
-RECORD = """
-from pulumi.dynamic import CreateResult, Resource, ResourceProvider
-
-
-class Recorder(ResourceProvider):
-    def create(self, props):
-        with open(props["name"] + ".json", "w") as file:
-            json.dump(props["value"], file)
-        return CreateResult("recorded", {"out": "slack", **props})
-
-
-class Record(Resource):
-    out: pulumi.Output[str]
-
-    def __init__(self, name, value):
-        super().__init__(Recorder(), name, {"name": name, "value": value, "out": None})
-
-
-"""
-"""A resource that writes what it is given to a file, and says "slack" once it exists."""
-
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
@@ -61,11 +34,6 @@ def status_of(connection_id: str, inputs: dict[str, Any]) -> str:
     (found,) = [seen for seen in inputs["observations"]["observations"] if seen["id"] == connection_id]
     status: str = found["status"]
     return status
-
-
-def names(stack: Stack) -> set[str]:
-    """The names of the resources in the state."""
-    return {resource["urn"].rpartition("::")[2] for resource in stack.resources()}
 
 
 class TestValues:
@@ -261,7 +229,7 @@ pulumi.export("ids", found.ids)
         assert update.code != 0
         assert [violation[:3] for violation in update.violations] == [("mandatory", "no-bad-credentials", "found")]
         assert [request.query for request in sandbox.requests] == [{"provider": "slack"}]
-        assert {"first"} == names(stack) & {"first", "found", "after"}
+        assert {"first"} == held(stack).keys() & {"first", "found", "after"}
         assert not (stack.folder / "after.json").exists()
 
 

@@ -17,7 +17,7 @@ from pulumi_ampersand.settings import Access
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies.gate import Gate, GateError, chosen, read, stack_gate
 
-KEYS = "it takes projects, provider, groupRef, consumerRef, connectionIds"
+KEYS = "it takes projects, provider, groupRef, consumerRef, connectionIds, details"
 MUST_BE = (
     "ampersand:gate must be true, false or an object; run: pulumi config set --path ampersand:gate.provider <provider>"
 )

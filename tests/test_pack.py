@@ -17,8 +17,10 @@ from builders import at, grant, inventory, listed, sent
 from mixed_expectations import BREAKS, CONFIGURATION
 from plugin import UNKNOWN, Plugin, secret, struct
 from pulumi_ampersand import __version__
+from pulumi_ampersand.client import Client
 from pulumi_ampersand.inventory import DOCUMENT_LIMIT, Inventory
 from pulumi_ampersand.sandbox import Sandbox
+from pulumi_ampersand.settings import Details, Settings
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies.pack import MESSAGE_LIMIT, Servicer
 from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
@@ -441,14 +443,31 @@ class TestRoot:
         with ThreadPoolExecutor(threads) as pool:
             answers = list(pool.map(lambda _: pack.root(), range(8)))
         assert all(answer == answers[0] for answer in answers)
-        assert server.counts == {"list": 1}
+        # Details are asked for where the scenario leaves out refresh tokens.
+        assert server.counts == {"list": 1, "one": 3}
         assert ("no-bad-credentials", "mandatory") in [(rule, level) for rule, level, _ in answers[0]]
 
-    def test_a_gate_judges_what_a_data_source_would(self, here: Pack, server: Sandbox) -> None:
-        """Gate and data source say the same of the same connections."""
-        here.configure_stack({"ampersand:gate": "true"})
+    @pytest.mark.parametrize("details", ["auto", "always", "never"])
+    def test_a_gate_judges_what_a_data_source_would(self, here: Pack, server: Sandbox, details: Details) -> None:
+        """Gate and data source say the same of the same connections, read in the same way."""
+        here.configure_stack({"ampersand:gate": json.dumps({"details": details})})
         here.configure(CONFIGURATION)
-        assert here.root() == here.judge(documents(listed(*server.connections)))
+        with Client(Settings().resolve({}, server.environment)) as client:
+            found = Inventory(client.list_connections(server.project, details=details))
+        assert here.root() == here.judge(documents(found))
+        if details == "never":
+            assert documents(found) == documents(listed(*server.connections))
+
+    @pytest.mark.parametrize(
+        ("gate", "asked"),
+        [("true", 0), ('{"details":"always"}', 12), ('{"details":"auto"}', 3), ('{"details":"never"}', 0)],
+    )
+    def test_a_gate_reads_details_as_the_stack_does(self, here: Pack, server: Sandbox, gate: str, asked: int) -> None:
+        """The stack's ``ampersand:details`` holds for its gate, too, unless the gate says otherwise."""
+        here.configure_stack({"ampersand:gate": gate, "ampersand:details": "never"})
+        here.configure({})
+        here.root()
+        assert (server.counts["list"], server.counts["one"]) == (1, asked)
 
     def test_settings_come_from_the_stack(self, start_pack: StartPack, server: Sandbox) -> None:
         """Key, root and project of the stack's configuration lead to the API; the key is shown nowhere."""
@@ -474,7 +493,7 @@ class TestRoot:
         here.configure_stack({"ampersand:gate": '{"provider":"nothing"}'})
         here.configure({"readable-connections": {"gate": gate}})
         here.root()
-        assert [request.query for request in server.requests] == [query]
+        assert [request.query for request in server.requests if request.kind == "list"] == [query]
 
     def test_the_pack_can_switch_the_gate_off(self, here: Pack, server: Sandbox) -> None:
         """``false`` in the pack's configuration is no gate, whatever the stack says."""

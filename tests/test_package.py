@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import json
+import os
 import pkgutil
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from types import ModuleType
 import pytest
 
 import pulumi_ampersand
-from pulumi_ampersand import errors
+from pulumi_ampersand import errors, functions
+from pulumi_ampersand.sandbox import Sandbox
 
 HEAVY = {
     "httpx",
@@ -29,15 +31,27 @@ HEAVY = {
     "grpc",
 }
 DATA = {"httpx", "httpcore", "jsonschema", "pulumi", "pulumi_policy", "pydantic", "tenacity", "grpc"}
+HTTP = {"httpx", "httpcore", "tenacity"}
 WITHOUT: dict[str, set[str]] = {
     "pulumi_ampersand": HEAVY,
     "pulumi_ampersand.terminal": HEAVY,
     "pulumi_ampersand.errors": HEAVY,
     "pulumi_ampersand.settings": HEAVY,
+    "pulumi_ampersand.arguments": HEAVY,
+    "pulumi_ampersand.secret": HEAVY,
+    "pulumi_ampersand.program": HEAVY,
     "pulumi_ampersand.model": DATA,
+    "pulumi_ampersand.details": DATA,
+    "pulumi_ampersand.query": DATA,
+    "pulumi_ampersand.expectation": DATA,
+    "pulumi_ampersand.functions": DATA,
     "pulumi_ampersand.inventory": DATA,
     "pulumi_ampersand.problem": DATA - {"pydantic"},
+    "pulumi_ampersand.network": HEAVY - {"httpx", "httpcore"},
+    "pulumi_ampersand.exchange": HEAVY - {"httpx", "httpcore"},
     "pulumi_ampersand.client": DATA - {"httpx", "httpcore"},
+    "pulumi_ampersand.reads": DATA - {"httpx", "httpcore"},
+    "pulumi_ampersand.lazy": HEAVY - {"pulumi", "grpc", "yaml"},
     "pulumi_ampersand.provider": {
         "httpx",
         "httpcore",
@@ -54,12 +68,19 @@ WITHOUT: dict[str, set[str]] = {
 POLICIES = "pulumi_ampersand_policies"
 
 
-def imported(statement: str) -> set[str]:
+def imported(statement: str, **environment: str) -> set[str]:
     """The top-level modules that a new interpreter has after a statement."""
     program = (
         f"import json, sys\n{statement}\nprint(json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env=dict(os.environ) | environment,
+    )
     assert done.stderr == ""
     return set(json.loads(done.stdout))
 
@@ -69,6 +90,12 @@ def modules() -> Iterator[ModuleType]:
     yield pulumi_ampersand
     for found in pkgutil.walk_packages(pulumi_ampersand.__path__, "pulumi_ampersand."):
         yield importlib.import_module(found.name)
+
+
+def public_functions() -> list[str]:
+    """What the module of functions offers."""
+    found = inspect.getmembers(functions, inspect.isfunction)
+    return [name for name, item in found if name.startswith("get_") and item.__module__ == functions.__name__]
 
 
 @pytest.mark.parametrize(("module", "without"), WITHOUT.items(), ids=WITHOUT)
@@ -87,6 +114,29 @@ def test_the_heavy_modules_are_really_told_apart() -> None:
 def test_using_the_model_through_the_package_is_cheap() -> None:
     """A name is imported when it is asked for, and no other with it."""
     assert not imported("from pulumi_ampersand import Connection, ApiError") & DATA
+    assert not imported("from pulumi_ampersand import Settings, Details, Access") & HEAVY
+
+
+def test_functions_in_a_script_need_no_sdk(sandbox: Sandbox) -> None:
+    """A script that reads pays for HTTP, not for Pulumi; nor does one that catches an error."""
+    program = (
+        "import pulumi_ampersand as ampersand\n"
+        "assert len(ampersand.get_connections(details='never')) == 12\n"
+        "try:\n    ampersand.get_connection('gone')\n"
+        "except ampersand.NotFoundError:\n    pass\n"
+        "else:\n    raise AssertionError"
+    )
+    found = imported(program, **sandbox.environment)
+    assert "httpx" in found
+    assert not found & {"pulumi", "grpc", "pulumi_policy"}
+
+
+def test_a_blocking_client_needs_no_event_loop() -> None:
+    """Asyncio costs as much time as a request; what httpx itself imports is its own affair."""
+    used = "from pulumi_ampersand import Access, Client\nfrom pulumi_ampersand.settings import ApiKey\n"
+    made = "Client(Access(ApiKey('key'), 'http://x.test')).close()"
+    assert imported(used + made) - imported("import httpx, httpcore, msgspec, ssl") >= {"pulumi_ampersand"}
+    assert ("asyncio" in imported(used + made)) == ("asyncio" in imported("import httpx, httpcore, msgspec"))
 
 
 def test_all_is_what_is_exported() -> None:
@@ -114,6 +164,24 @@ def test_every_error_is_exported() -> None:
     """What a program may catch can be had from the package."""
     defined = {name for name, item in inspect.getmembers(errors, inspect.isclass) if issubclass(item, Exception)}
     assert defined <= set(pulumi_ampersand.__all__)
+
+
+def test_every_function_is_exported() -> None:
+    """Each that reads has a form whose arguments may be outputs, but the one that only makes sense as an output."""
+    assert len(public_functions()) == 7
+    assert set(public_functions()) <= set(pulumi_ampersand.__all__)
+    plain = {name for name in public_functions() if not name.endswith("_output")}
+    assert {name for name in plain if f"{name}_output" not in public_functions()} == {"get_access_token"}
+
+
+def test_what_is_exported_is_what_its_module_has() -> None:
+    """Each name comes from where it is defined, and stays the same one."""
+    for name in pulumi_ampersand.__all__:
+        item = getattr(pulumi_ampersand, name)
+        assert getattr(pulumi_ampersand, name) is item
+        if inspect.isclass(item) or inspect.isfunction(item):
+            assert item.__module__.startswith("pulumi_ampersand.")
+            assert getattr(importlib.import_module(item.__module__), name) is item
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

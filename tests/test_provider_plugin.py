@@ -48,6 +48,16 @@ class Provider:
         self.plugin = Plugin("pulumi.dynamic", folder=folder, PULUMI_PROJECT="test", **environment)
         self.engine = provider_pb2_grpc.ResourceProviderStub(self.plugin.channel)
         self.answers: list[Any] = []
+        self._runs = 0
+        self._recorded = RECORDED
+
+    def begin(self) -> None:
+        """Begin another run in the same process: with an instance that has read nothing.
+
+        The SDK keeps one instance for each text under ``__provider``; what follows the end of a pickle says nothing.
+        """
+        self._runs += 1
+        self._recorded = base64.b64encode(base64.b64decode(RECORDED) + str(self._runs).encode()).decode()
 
     def configure(self, config: Mapping[str, Any]) -> None:
         """Tell it the stack's configuration under full keys."""
@@ -58,7 +68,7 @@ class Provider:
         """The inputs that it makes of a program's, where nothing fails."""
         inputs, failures = self.try_check(news, olds)
         assert failures == []
-        assert inputs.pop("__provider") == RECORDED
+        assert inputs.pop("__provider") == self._recorded
         return inputs
 
     def failure(self, news: dict[str, Any]) -> str:
@@ -72,29 +82,31 @@ class Provider:
         self, news: dict[str, Any], olds: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         """Inputs and failures."""
-        answer = self.engine.Check(proto.CheckRequest(urn=_URN, olds=_with(olds or {}), news=_with(news)))
+        answer = self.engine.Check(proto.CheckRequest(urn=_URN, olds=self._with(olds or {}), news=self._with(news)))
         self.answers.append(answer)
         return json_format.MessageToDict(answer.inputs), [(item.property, item.reason) for item in answer.failures]
 
     def changes(self, olds: dict[str, Any], news: dict[str, Any]) -> bool:
         """Whether new inputs differ from old outputs."""
-        answer = self.engine.Diff(proto.DiffRequest(id="id", urn=_URN, olds=_with(olds), news=_with(news)))
+        answer = self.engine.Diff(proto.DiffRequest(id="id", urn=_URN, olds=self._with(olds), news=self._with(news)))
         assert not answer.replaces
         return {proto.DiffResponse.DIFF_SOME: True, proto.DiffResponse.DIFF_NONE: False}[answer.changes]
 
     def create(self, properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """The ID and outputs of a new resource."""
-        answer = self.engine.Create(proto.CreateRequest(urn=_URN, properties=_with(properties)))
+        answer = self.engine.Create(proto.CreateRequest(urn=_URN, properties=self._with(properties)))
         return answer.id, self._properties(answer.properties)
 
     def update(self, olds: dict[str, Any], news: dict[str, Any]) -> dict[str, Any]:
         """The outputs of a changed resource."""
-        answer = self.engine.Update(proto.UpdateRequest(id="id", urn=_URN, olds=_with(olds), news=_with(news)))
+        answer = self.engine.Update(
+            proto.UpdateRequest(id="id", urn=_URN, olds=self._with(olds), news=self._with(news))
+        )
         return self._properties(answer.properties)
 
     def read(self, properties: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """What a refresh makes of outputs: outputs and inputs."""
-        answer = self.engine.Read(proto.ReadRequest(id="id", urn=_URN, properties=_with(properties)))
+        answer = self.engine.Read(proto.ReadRequest(id="id", urn=_URN, properties=self._with(properties)))
         assert answer.id == "id"
         return self._properties(answer.properties), self._properties(answer.inputs)
 
@@ -108,20 +120,19 @@ class Provider:
 
     def delete(self, properties: dict[str, Any]) -> None:
         """Forget a resource."""
-        self.engine.Delete(proto.DeleteRequest(id="id", urn=_URN, properties=_with(properties)))
+        self.engine.Delete(proto.DeleteRequest(id="id", urn=_URN, properties=self._with(properties)))
 
     def _properties(self, message: Any) -> dict[str, Any]:
         self.answers.append(message)
         properties: dict[str, Any] = json_format.MessageToDict(message)
-        assert properties.pop("__provider") == RECORDED
+        assert properties.pop("__provider") == self._recorded
         return properties
+
+    def _with(self, properties: dict[str, Any]) -> Any:
+        return struct({**properties, "__provider": self._recorded})
 
 
 _URN = "urn:pulumi:dev::test::pulumi-python:dynamic/ampersand:Connections::all"
-
-
-def _with(properties: dict[str, Any]) -> Any:
-    return struct({**properties, "__provider": RECORDED})
 
 
 def outputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,6 +179,7 @@ def server(shared_server: Sandbox) -> Sandbox:
 def provider(shared_provider: Provider, server: Sandbox) -> Iterator[Provider]:
     """A running provider; what it answers must hold no credential."""
     shared_provider.answers.clear()
+    shared_provider.begin()
     yield shared_provider
     told = repr(shared_provider.answers)
     assert not [credential for credential in server.secrets if credential in told]
@@ -284,10 +296,13 @@ class TestCheck:
         """A project that the API doesn't know is named, on one harmless line."""
         assert "404" in provider.failure({"project": f"gone{HOSTILE}"})
 
-    def test_after_a_failure_it_works_again(self, provider: Provider, server: Sandbox) -> None:
-        """One instance serves the whole run: a failure leaves nothing behind."""
+    def test_a_failure_is_that_of_one_read(self, provider: Provider, server: Sandbox) -> None:
+        """Who asks for the same is told the same, without another request; other reads and other runs aren't hurt."""
         server.faults = ["401:1"]
-        provider.failure({})
+        assert provider.failure({}) == provider.failure({})
+        assert len(server.requests) == 1
+        assert listed_ids(provider.check({"provider": "hubspot"})) == ["a"]
+        provider.begin()
         assert listed_ids(provider.check({})) == ["a", "b", "c"]
 
     def test_no_connections_are_a_result(self, provider: Provider) -> None:
@@ -299,12 +314,29 @@ class TestCheck:
     def test_four_at_once(self, provider: Provider, server: Sandbox) -> None:
         """The engine checks several resources at the same time; they don't wait for or disturb each other."""
         server.faults = ["slow:0.2"]
-        providers = ["hubspot", "salesforce"] * 4
+        asked: list[tuple[dict[str, str], list[str]]] = [
+            ({"provider": "hubspot"}, ["a"]),
+            ({"provider": "salesforce"}, ["b", "c"]),
+            ({"groupRef": "globex"}, ["b"]),
+            ({"groupRef": "acme"}, ["a", "c"]),
+            ({"consumerRef": "jim"}, ["c"]),
+            ({"provider": "salesforce", "consumerRef": "jim"}, ["c"]),
+            ({"project": "second"}, ["d"]),
+            ({"project": "second", "provider": "hubspot"}, []),
+        ]
         with ThreadPoolExecutor(4) as threads:
-            found = list(threads.map(lambda name: listed_ids(provider.check({"provider": name})), providers))
-        assert found == [["a"], ["b", "c"]] * 4
+            found = list(threads.map(lambda each: listed_ids(provider.check(each[0])), asked))
+        assert found == [ids for _, ids in asked]
         assert server.counts == {"list": 8}
         assert 1 < server.most_at_once <= 4
+
+    def test_the_same_at_once_is_asked_for_once(self, provider: Provider, server: Sandbox) -> None:
+        """Resources that need the same share one request, while it is on its way, too."""
+        server.faults = ["slow:0.2"]
+        with ThreadPoolExecutor(4) as threads:
+            found = list(threads.map(lambda _: listed_ids(provider.check({"provider": "salesforce"})), range(8)))
+        assert found == [["b", "c"]] * 8
+        assert server.counts == {"list": 1}
 
 
 class TestDiff:
@@ -319,6 +351,7 @@ class TestDiff:
         """A token refresh, or created after working, is seen by packs and changes no resource."""
         before = provider.check({})
         server.update("a", status="created", updateTime="@now+1h")
+        provider.begin()
         after = provider.check({})
         assert before["observations"] != after["observations"]
         assert not provider.changes(outputs(before), after)
@@ -338,12 +371,14 @@ class TestDiff:
         """Health, customer and workspace belong to what a connection is."""
         before = provider.check({})
         server.update("a", **change)
+        provider.begin()
         assert provider.changes(outputs(before), provider.check({}))
 
     def test_a_new_connection_is_a_change(self, provider: Provider, server: Sandbox) -> None:
         """So is one that appears or goes."""
         before = provider.check({})
         server.connections = [*server.connections, sent("e")]
+        provider.begin()
         after = provider.check({})
         assert provider.changes(outputs(before), after)
         assert provider.changes(outputs(after), before)
@@ -393,6 +428,7 @@ class TestLifetime:
         before = provider.check(filters)
         server.update("a", status="bad_credentials")
         server.clear_requests()
+        provider.begin()
         after, inputs = provider.read(outputs(before))
         assert server.requests[0].query == query
         assert inputs["connections"] != before["connections"]
@@ -404,6 +440,7 @@ class TestLifetime:
         """A refresh uses the configuration of the state: after a rotation it says so, and how to go on."""
         before = outputs(provider.check({}))
         server.api_key = "another-key"
+        provider.begin()
         error = provider.read_error(before)
         assert "401 The API key is not valid" in error
         assert "if the state holds an older key, run pulumi up, or refresh with --run-program" in error
@@ -416,6 +453,7 @@ class TestLifetime:
         """An outage fails the refresh with its own sentence, and the state stays as it is."""
         before = outputs(provider.check({}))
         server.faults = [fault]
+        provider.begin()
         error = provider.read_error(before)
         assert words in error
         assert "older key" not in error
@@ -443,11 +481,13 @@ class TestSettings:
         """Without project or key the failure has the command that sets it."""
         provider = start_provider()
         provider.configure({})
-        assert provider.failure({}).startswith("no project; run: pulumi config set ampersand:project <id or name>")
         assert provider.failure({"project": "first"}) == (
             "no API key; run: pulumi config set --secret ampersand:apiKey <key> (or set AMP_API_KEY)"
         )
         assert "no API key" in provider.read_error({"project": "first"})
+        provider.configure({"ampersand:apiKey": secret(server.api_key), "ampersand:apiUrl": server.url})
+        provider.begin()
+        assert provider.failure({}).startswith("no project; run: pulumi config set ampersand:project <id or name>")
         assert not server.requests
 
     def test_configuring_neither_fails_nor_connects(self, start_provider: StartProvider) -> None:
@@ -478,7 +518,7 @@ class TestState:
         assert ConnectionsProvider.serialize_as_secret_always is False
 
     def test_threads_share_one_client(self) -> None:
-        """The first requests of several threads make one client, not one each."""
+        """The first requests of several threads make one client for each settings, not one each."""
         provider = ConnectionsProvider()
         barrier = Barrier(4)
 
@@ -491,10 +531,13 @@ class TestState:
         request: Any = SimpleNamespace(config=Slow({"ampersand:apiKey": "key"}))
         provider.configure(request)
 
-        def connect(_number: int) -> Any:
+        def connect(number: int) -> Any:
             barrier.wait(10)
-            return provider._connected()
+            return provider._reads_with({"settings": {"concurrency": 8.0 if number % 2 else 4.0}})
 
         with ThreadPoolExecutor(4) as threads:
-            (client,) = set(threads.map(connect, range(4)))
-        client.close()
+            one, other, *again = threads.map(connect, range(4))
+        assert again == [one, other]
+        assert one is not other
+        for reads in (one, other):
+            reads._client.close()

@@ -296,7 +296,8 @@ class TestTokenExpiry:
         )
         assert not breaches
         assert unverified == [
-            "whether it has a refresh token is unknown: the API didn't send one, which a list may leave out"
+            "whether it has a refresh token is unknown: the API didn't send one, which a list may leave out; "
+            'set details to "auto"'
         ]
 
     def test_a_list_without_credentials_says_nothing(self) -> None:

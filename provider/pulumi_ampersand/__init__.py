@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pulumi_ampersand._version import __version__
 
 if TYPE_CHECKING:
+    from pulumi_ampersand.answers import AccessToken
     from pulumi_ampersand.client import AsyncClient, Client
     from pulumi_ampersand.connections import ConnectionRef, Connections
     from pulumi_ampersand.details import Refresh
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from pulumi_ampersand.model import (
         Connection,
         Consumer,
+        Found,
         Group,
         MetadataItem,
         Observation,
@@ -55,13 +57,15 @@ if TYPE_CHECKING:
         ProviderApp,
         Token,
     )
-    from pulumi_ampersand.settings import Access, Details, Settings
+    from pulumi_ampersand.settings import Access, ApiKey, Details, Settings
 
 __all__ = [
     "Access",
+    "AccessToken",
     "AmpersandError",
     "AnswerError",
     "ApiError",
+    "ApiKey",
     "AsyncClient",
     "AuthenticationError",
     "Client",
@@ -72,6 +76,7 @@ __all__ = [
     "DeadlineExceededError",
     "Details",
     "Expect",
+    "Found",
     "Group",
     "Limits",
     "MetadataItem",
@@ -98,38 +103,35 @@ __all__ = [
 ]
 
 _MODULES = {
-    **dict.fromkeys(("AsyncClient", "Client"), "client"),
-    **dict.fromkeys(("ConnectionRef", "Connections"), "connections"),
-    "Refresh": "details",
-    "Limits": "exchange",
-    "Expect": "expectation",
-    **dict.fromkeys(
-        (
-            "get_access_token",
-            "get_connection",
-            "get_connection_output",
-            "get_connections",
-            "get_connections_output",
-            "get_projects",
-            "get_projects_output",
-        ),
-        "functions",
+    "answers": ("AccessToken",),
+    "client": ("AsyncClient", "Client"),
+    "connections": ("ConnectionRef", "Connections"),
+    "details": ("Refresh",),
+    "exchange": ("Limits",),
+    "expectation": ("Expect",),
+    "functions": (
+        "get_access_token",
+        "get_connection",
+        "get_connection_output",
+        "get_connections",
+        "get_connections_output",
+        "get_projects",
+        "get_projects_output",
     ),
-    **dict.fromkeys(
-        (
-            "Connection",
-            "Consumer",
-            "Group",
-            "MetadataItem",
-            "Observation",
-            "Project",
-            "ProviderApp",
-            "Token",
-        ),
-        "model",
+    "model": (
+        "Connection",
+        "Consumer",
+        "Found",
+        "Group",
+        "MetadataItem",
+        "Observation",
+        "Project",
+        "ProviderApp",
+        "Token",
     ),
-    **dict.fromkeys(("Access", "Details", "Settings"), "settings"),
+    "settings": ("Access", "ApiKey", "Details", "Settings"),
 }
+"""Where each name is, but for the errors."""
 
 
 def __getattr__(name: str) -> Any:
@@ -138,7 +140,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415 - likewise
 
-    value = getattr(import_module(f"{__name__}.{_MODULES.get(name, 'errors')}"), name)
+    module = next((module for module, names in _MODULES.items() if name in names), "errors")
+    value = getattr(import_module(f"{__name__}.{module}"), name)
     globals()[name] = value
     return value
 

@@ -75,9 +75,9 @@ class ApiError(AmpersandError):
         retry_after: datetime | None = None,
     ) -> None:
         self.status = status
-        self.detail = one_line(detail, 500)
-        self.remedy = one_line(remedy, 300)
-        self.request_id = one_line(request_id, 100)
+        self.detail: str = one_line(detail, 500)
+        self.remedy: str = one_line(remedy, 300)
+        self.request_id: str = one_line(request_id, 100)
         self.retryable = retryable
         self.retry_after = retry_after
         text = f"{doing}: {status} {self.detail.rstrip('.')}"

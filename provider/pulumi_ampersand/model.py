@@ -10,17 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
-from typing import (
-    Any,
-    Final,
-    Generic,
-    TypeVar,
-    cast,
-    overload,
-)
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
 
 import msgspec
 from msgspec import UNSET, UnsetType
+
+if TYPE_CHECKING:
+    from typing_extensions import Never
 
 HEALTHY_STATUSES: Final = frozenset({"created", "working"})
 """``created`` means new *or* just refreshed, so the two say the same: the credentials were accepted."""
@@ -72,6 +68,10 @@ class _Field(Generic[_T]):
         value = record.get(self._key)
         return cast("_T", value if self._read is None or value is None else self._read(value))
 
+    if TYPE_CHECKING:
+
+        def __set__(self, record: Record, value: Never) -> None: ...
+
 
 def _text(key: str) -> _Field[str | None]:
     return _Field(key)
@@ -85,13 +85,13 @@ class Group(Record):
     """The customer."""
 
     __slots__ = ()
-    ref = _text("groupRef")
+    ref: _Field[str | None] = _text("groupRef")
     """The SaaS company's own ID of the customer."""
-    name = _text("groupName")
+    name: _Field[str | None] = _text("groupName")
     """The customer's name."""
-    project_id = _text("projectId")
+    project_id: _Field[str | None] = _text("projectId")
     """The Ampersand project that the group belongs to."""
-    create_time = _text("createTime")
+    create_time: _Field[str | None] = _text("createTime")
     """When it was created, an RFC 3339 string."""
 
 
@@ -99,13 +99,13 @@ class Consumer(Record):
     """The customer's user who made the connection."""
 
     __slots__ = ()
-    ref = _text("consumerRef")
+    ref: _Field[str | None] = _text("consumerRef")
     """The SaaS company's own ID of the user."""
-    name = _text("consumerName")
+    name: _Field[str | None] = _text("consumerName")
     """The user's name."""
-    project_id = _text("projectId")
+    project_id: _Field[str | None] = _text("projectId")
     """The Ampersand project that the consumer belongs to."""
-    create_time = _text("createTime")
+    create_time: _Field[str | None] = _text("createTime")
     """When it was created, an RFC 3339 string."""
 
 
@@ -113,19 +113,19 @@ class ProviderApp(Record):
     """The SaaS company's OAuth app at the provider."""
 
     __slots__ = ()
-    id = _text("id")
+    id: _Field[str | None] = _text("id")
     """The provider app's ID."""
-    project_id = _text("projectId")
+    project_id: _Field[str | None] = _text("projectId")
     """The Ampersand project that it belongs to."""
-    external_ref = _text("externalRef")
+    external_ref: _Field[str | None] = _text("externalRef")
     """The provider's own ID of the app."""
-    provider = _text("provider")
+    provider: _Field[str | None] = _text("provider")
     """The provider."""
-    client_id = _text("clientId")
+    client_id: _Field[str | None] = _text("clientId")
     """The OAuth client ID, which is public."""
     scopes: _Field[Sequence[str] | None] = _Field("scopes")
     """The scopes that the app asks for, sorted, each once."""
-    create_time = _text("createTime")
+    create_time: _Field[str | None] = _text("createTime")
     """When it was created, an RFC 3339 string."""
 
 
@@ -133,11 +133,11 @@ class MetadataItem(Record):
     """One value that describes the provider's side of a connection."""
 
     __slots__ = ()
-    value = _text("value")
+    value: _Field[str | None] = _text("value")
     """The value."""
-    source = _text("source")
+    source: _Field[str | None] = _text("source")
     """Where it came from: ``input``, ``token`` or ``provider``."""
-    display_name = _text("displayName")
+    display_name: _Field[str | None] = _text("displayName")
     """Its name for people."""
 
 
@@ -155,25 +155,25 @@ class Connection(Record):
     """The SaaS provider, "salesforce" for example."""
     healthy: _Field[bool] = _Field("healthy")
     """Whether the API's status says that the credentials were accepted (``created`` or ``working``)."""
-    project_id = _text("projectId")
+    project_id: _Field[str | None] = _text("projectId")
     """The Ampersand project that it belongs to."""
-    auth_scheme = _text("authScheme")
+    auth_scheme: _Field[str | None] = _text("authScheme")
     """How it authenticates, "oauth2/authorizationCode" for example."""
-    group = _record("group", Group)
+    group: _Field[Group | None] = _record("group", Group)
     """The customer."""
-    consumer = _record("consumer", Consumer)
+    consumer: _Field[Consumer | None] = _record("consumer", Consumer)
     """The customer's user."""
-    provider_workspace_ref = _text("providerWorkspaceRef")
+    provider_workspace_ref: _Field[str | None] = _text("providerWorkspaceRef")
     """The customer's workspace at the provider, a Salesforce subdomain for example."""
-    provider_consumer_ref = _text("providerConsumerRef")
+    provider_consumer_ref: _Field[str | None] = _text("providerConsumerRef")
     """The provider's ID of the user."""
     scopes: _Field[Sequence[str] | None] = _Field("scopes")
     """The granted scopes, sorted, each once. None: the API didn't say. Empty: nothing was granted."""
-    provider_app = _record("providerApp", ProviderApp)
+    provider_app: _Field[ProviderApp | None] = _record("providerApp", ProviderApp)
     """The OAuth app that it was made with."""
     provider_metadata: _Field[dict[str, MetadataItem] | None] = _Field("providerMetadata", _metadata)
     """More about the provider's side, by name."""
-    create_time = _text("createTime")
+    create_time: _Field[str | None] = _text("createTime")
     """When it was created, an RFC 3339 string."""
 
     @property
@@ -209,7 +209,7 @@ class Observation(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, ren
         oauth: Whether the connection carries an authorization-code grant, whatever its scheme says.
         access_token: The access token's times; None: not known.
         refresh_token: The refresh token's times; None: the API said that there is none; UNSET: not known.
-        gaps: What could not be read, by the field's name in the API, and why; `DETAILS_GAP` stands for what the list
+        gaps: What could not be read, by the field's name in the API, and why; ``details`` stands for what the list
             leaves out and the connection's own call could not tell.
     """
 
@@ -234,11 +234,11 @@ class Project(Record):
     """The project's ID."""
     name: _Field[str] = _Field("name")
     """Its unique name."""
-    app_name = _text("appName")
+    app_name: _Field[str | None] = _text("appName")
     """The application's name, as customers see it."""
-    org_id = _text("orgId")
+    org_id: _Field[str | None] = _text("orgId")
     """The organisation that it belongs to."""
-    create_time = _text("createTime")
+    create_time: _Field[str | None] = _text("createTime")
     """When it was created, an RFC 3339 string."""
 
 
