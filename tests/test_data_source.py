@@ -16,6 +16,7 @@ from stack import Result, Stack
 
 pytestmark = pytest.mark.engine
 
+
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     """The API, with connections that break no rule."""

@@ -504,13 +504,15 @@ class TestAtOnce:
             async with AsyncClient(Access(ApiKey(KEY), api.url, concurrency=2)) as using:
                 with pytest.raises(asyncio.TimeoutError):
                     await asyncio.wait_for(using.list_connections(api.project), 0.3)
+                # What was on its way may still arrive.
+                await asyncio.sleep(0.2)
                 before = len(asked(api))
                 await asyncio.sleep(0.3)
                 assert len(asyncio.all_tasks()) == 1
                 return before
 
         before = asyncio.run(main())
-        assert 1 <= before < 10
+        assert 1 <= before < 12
         assert len(asked(api)) == before
 
 

@@ -52,6 +52,7 @@ class TestStackGate:
             pytest.param('{"projects":123,"connectionIds":7}', Gate(projects=["123"], connectionIds=["7"]), id="one"),
             pytest.param('{"connectionIds":[7,"b",false]}', Gate(connectionIds=["7", "b", "false"]), id="mixed"),
             pytest.param('{"provider":null}', Gate(), id="null-field"),
+            pytest.param('{"details":"never"}', Gate(details="never"), id="details"),
         ],
     )
     def test_forms(self, text: str, gate: Gate | None) -> None:
@@ -96,6 +97,16 @@ class TestStackGate:
                 '{"connectionIds":[]}',
                 'ampersand:gate: "connectionIds": list should have at least 1 item after validation, not 0',
                 id="no-ids",
+            ),
+            pytest.param(
+                '{"details":"s3cret"}',
+                "ampersand:gate: \"details\": input should be 'auto', 'always' or 'never'",
+                id="details",
+            ),
+            pytest.param(
+                '{"details":true}',
+                "ampersand:gate: \"details\": input should be 'auto', 'always' or 'never'",
+                id="details-on",
             ),
         ],
     )
@@ -191,6 +202,48 @@ class TestRead:
         assert ids(inventory) == found
         assert not inventory.unread
         assert server.counts == {"list": len(gate.get("projects", [""]))}
+
+    @pytest.mark.parametrize(
+        ("gate", "config", "asked"),
+        [
+            pytest.param({}, None, ["a", "b", "c"], id="auto-by-default"),
+            pytest.param({"details": "never"}, None, [], id="never"),
+            pytest.param({}, "never", [], id="as-the-stack-says"),
+            pytest.param({"details": "always"}, "never", ["a", "b", "c"], id="the-gate-wins"),
+            pytest.param({"provider": "hubspot"}, None, ["a"], id="filtered"),
+            pytest.param({"connectionIds": ["c"]}, None, ["c"], id="one-of-them"),
+            pytest.param({"connectionIds": ["c"], "details": "always"}, None, ["c"], id="always-one-of-them"),
+        ],
+    )
+    def test_details_are_asked_for(
+        self, read_gate: Read, server: Sandbox, gate: dict[str, Any], config: str | None, asked: list[str]
+    ) -> None:
+        """Of connections that the gate names or its filters find, and no others."""
+        server.list_credentials = False
+        inventory = read_gate(gate, {} if config is None else {"ampersand:details": config})
+        ones = [request for request in server.requests if request.kind == "one"]
+        assert sorted(request.path.rpartition("/")[2] for request in ones) == asked
+        assert all(request.query == {"includeRefreshToken": "true"} for request in ones)
+        assert [entry.connection.scopes for entry in inventory] == [["api"] if asked else None] * len(inventory)
+        assert not inventory.unread
+
+    def test_details_that_can_not_be_had_are_a_gap(self, read_gate: Read, server: Sandbox) -> None:
+        """The connection is judged by what is known of it: one failing call hides neither it nor the others."""
+        server.list_credentials = False
+        server.faults = ["403,times=1@one"]
+        inventory = read_gate({"connectionIds": ["b", "c"]})
+        assert ids(inventory) == ["b", "c"]
+        assert not inventory.unread
+        (gap,) = [entry.observation.gaps["details"] for entry in inventory if entry.observation.gaps]
+        assert "403 The sandbox was told to answer with 403" in gap
+
+    def test_details_that_are_none_are_unread(self, read_gate: Read, server: Sandbox) -> None:
+        """A stack's setting that makes no sense fails the gate."""
+        inventory = read_gate({}, {"ampersand:details": "nver"})
+        assert list(inventory.unread) == [
+            'the gate could not be read: ampersand:details must be auto, always or never (did you mean "never"?)'
+        ]
+        assert not server.requests
 
     def test_a_project_named_twice_is_judged_once(self, read_gate: Read) -> None:
         """By ID and by name it is the same project, whose connections count once."""

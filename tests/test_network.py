@@ -43,7 +43,8 @@ def each_awaiting(items: Sequence[int], work: Work, at_once: int, pause: float =
             await network.each(items, patient)
         finally:
             await network.close()
-        assert len(asyncio.all_tasks()) == 1
+            await asyncio.sleep(0)
+            assert len(asyncio.all_tasks()) == 1, "no worker is left behind"
 
     asyncio.run(main())
 

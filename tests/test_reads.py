@@ -62,7 +62,7 @@ def one_run() -> Iterator[OneRun]:
 
         def begin(sandbox: Sandbox, config: Mapping[str, str] | None = None, /, **settings: Any) -> Reads:
             reads = Reads(Settings(**settings), config or {}, sandbox.environment)
-            ended.callback(reads._client.close)
+            ended.callback(reads.close)
             return reads
 
         yield begin
@@ -680,7 +680,9 @@ class TestUnexpected:
         wire = Wire(error, at)
         reads = ReadsOver(wire)
         outcomes: list[object] = []
-        threads = [threading.Thread(target=lambda: outcomes.append(outcome(lambda: ask(reads)))) for _ in range(5)]
+        threads = [
+            threading.Thread(target=lambda: outcomes.append(outcome(lambda: ask(reads))), daemon=True) for _ in range(5)
+        ]
         threads[0].start()
         assert wire.met.wait(10)
         for thread in threads[1:]:

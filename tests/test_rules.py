@@ -295,10 +295,11 @@ class TestTokenExpiry:
             self.RULE, listed(sent(oauth2AuthorizationCode=grant(refresh=False, access=access)))
         )
         assert not breaches
-        assert unverified == [
+        (reason,) = unverified
+        assert reason == (
             "whether it has a refresh token is unknown: the API didn't send one, which a list may leave out; "
             'set details to "auto"'
-        ]
+        )
 
     def test_a_list_without_credentials_says_nothing(self) -> None:
         """A connection listed without its credentials isn't evaluated."""

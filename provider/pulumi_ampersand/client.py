@@ -25,7 +25,7 @@ from pulumi_ampersand.model import Found, Project
 from pulumi_ampersand.network import awaiting, blocking
 from pulumi_ampersand.network import completed as run
 from pulumi_ampersand.settings import Access, Details, checked_details
-from pulumi_ampersand.terminal import one_line
+from pulumi_ampersand.terminal import harmless, one_line
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -162,7 +162,7 @@ class Calls:
         path = _connection_path(project, connection_id)
         body = await self._exchange.call("GET", path, doing, params, deadline=deadline)
         found = self._read(lambda data: read_connection(data, refresh_token_told=told), body, doing)
-        if found[0].id != connection_id:
+        if found[0].id != harmless(encodable(connection_id)):
             raise AnswerError(f'{doing} at {self._root}: the API sent connection "{found[0].id}" instead')
         return found
 

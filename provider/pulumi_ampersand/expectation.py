@@ -63,7 +63,7 @@ def checked(expected: Mapping[str, Any]) -> None:
     Raises:
         SettingsError: Names the value.
     """
-    known = {name: value for name, value in expected.items() if is_plain(value)}
+    known = {name: value for name, value in expected.items() if value is not None and is_plain(value)}
     for name, value in known.items():
         if not _CHECKS[name][0](value):
             raise SettingsError(f"expect: {name} must be {_CHECKS[name][1]}")
@@ -73,7 +73,7 @@ def checked(expected: Mapping[str, Any]) -> None:
 
 def _is_count(value: Any) -> bool:
     # Numbers of resources' properties are floats.
-    return not isinstance(value, bool) and isinstance(value, int | float) and value >= 0 and value == int(value)
+    return not isinstance(value, bool) and isinstance(value, int | float) and value >= 0 and value % 1 == 0
 
 
 def _is_scopes(value: Any) -> bool:
@@ -121,7 +121,7 @@ def misses(found: Sequence[Found], expected: Mapping[str, Any]) -> list[str]:
     if known.get("healthy"):
         sick = [f"{describe(c)}: status {one_line(seen.status or '', 60)}" for c, seen in found if not c.healthy]
         missed += _each("expected healthy connections, but found", sick)
-    if (scopes := known.get("scopes")) is not None:
+    if scopes := known.get("scopes"):
         missed += _each("expected other scopes:", filter(None, (_ungranted(pair, scopes) for pair in found)))
     if (pattern := known.get("workspace")) is not None:
         others = filter(None, (_elsewhere(connection, pattern) for connection in connections))

@@ -7,7 +7,7 @@ nothing of it lies in the state unless the program puts it there.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pulumi_ampersand.arguments import named
@@ -312,7 +312,12 @@ def _there(resources: Any) -> Output[Any]:
         with plain_errors():
             if not all(isinstance(resource, Resource) for resource in every):
                 raise SettingsError("opts.depends_on must be a resource, or a list of resources")
-        # A new resource's ID isn't known in a preview, and its URN is.
-        return Output.all(*(one.id if isinstance(one, CustomResource) else one.urn for one in every))
+        return Output.all(*(made for resource in every for made in identity(resource)))
+
+    def identity(resource: Resource) -> Iterator[Output[Any]]:
+        """What isn't known before a resource is there. A component is there when its children are."""
+        yield resource.id if isinstance(resource, CustomResource) else resource.urn
+        for child in resource._childResources:  # noqa: SLF001 - the SDK has no other way, and waits by this one itself
+            yield from identity(child)
 
     return Output.from_input(resources or []).apply(identities)

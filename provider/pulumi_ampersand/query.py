@@ -10,6 +10,7 @@ from pulumi_ampersand.details import Refresh, checked_refresh
 from pulumi_ampersand.errors import SettingsError
 from pulumi_ampersand.model import Found
 from pulumi_ampersand.settings import Details, checked_details, property_name
+from pulumi_ampersand.terminal import harmless
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +63,17 @@ class Query:
     def matches(self, pair: Found) -> bool:
         """Whether the API would list a connection for the filters."""
         connection = pair[0]
-        group, consumer = connection.group, connection.consumer
         return (
-            self.connection_id in {None, connection.id}
-            and self.provider in {None, connection.provider}
-            and self.group_ref in {None, group.ref if group else None}
-            and self.consumer_ref in {None, consumer.ref if consumer else None}
+            _is(self.connection_id, connection, "id")
+            and _is(self.provider, connection, "provider")
+            and (self.group_ref is None or _is(self.group_ref, connection.get("group"), "groupRef"))
+            and (self.consumer_ref is None or _is(self.consumer_ref, connection.get("consumer"), "consumerRef"))
         )
+
+
+def _is(wanted: str | None, record: Mapping[str, Any] | None, key: str) -> bool:
+    """Whether a filter lets a record pass; what was read has been made harmless."""
+    return wanted is None or (record is not None and record.get(key) == harmless(wanted))
 
 
 PROPERTIES: Final = {part.name: property_name(part.name) for part in fields(Query)}

@@ -37,7 +37,7 @@ DEFAULT_TIMEOUT: Final = 120.0
 DEFAULT_CONCURRENCY: Final = 16
 _MOST_AT_ONCE: Final = 256
 
-_FURTHER_KEY: Final = re.compile(r"apiKey[A-Z0-9_-]\w*")
+_FURTHER_KEY: Final = re.compile(r"apiKey[A-Z0-9_-][\w-]*")
 """The names of further API keys: a misspelt ``apiKey`` isn't among them."""
 
 _CONFIG_KEY: Final = re.compile(r"[A-Za-z][\w-]*:[A-Za-z][\w.-]*")
@@ -296,7 +296,7 @@ def _number(value: Any) -> float | None:
     """A number that may have come as text, as the stack's configuration has it; None if it is none."""
     try:
         number = None if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if number is not None and math.isfinite(number) else None
 
