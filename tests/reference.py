@@ -124,10 +124,14 @@ def updated(text: str) -> str:
 
 def _exports() -> dict[str, str]:
     """The module of each exported name."""
-    package = _parsed("__init__")
+    return _imports("__init__")
+
+
+def _imports(module: str) -> dict[str, str]:
+    """The module of each name that a module has from another of the package."""
     return {
         alias.name: node.module.rpartition(".")[2]
-        for node in ast.walk(package)
+        for node in ast.walk(_parsed(module))
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("pulumi_ampersand.")
         for alias in node.names
     }
@@ -176,8 +180,9 @@ def _class(node: ast.ClassDef, module: str) -> Item:
 
 
 def _members(node: ast.ClassDef, module: str) -> Iterator[Item]:
-    """What a class has, and what it has from classes of its module that aren't exported."""
+    """What a class has, and what it has from classes that aren't exported."""
     own = {one.name: one for one in _parsed(module).body if isinstance(one, ast.ClassDef)}
+    imported = _imports(module)
     for one, doc in _documented(node.body):
         name = one.name if isinstance(one, _Function) else _target(one)
         if not name or name.startswith("_"):
@@ -198,8 +203,12 @@ def _members(node: ast.ClassDef, module: str) -> Iterator[Item]:
             yield Item(name, _annotation(one), doc)
     for base in node.bases:
         name = _text(base)
-        if name in own and name not in _exports():
-            yield from (replace(member, shared=True) for member in _members(own[name], module))
+        where = module if name in own else imported.get(name)
+        if where is None or name in _exports():
+            continue
+        (parent,) = (one for one in _parsed(where).body if isinstance(one, ast.ClassDef) and one.name == name)
+        for member in _members(parent, where):
+            yield replace(member, shared=member.signature.startswith("async "))
 
 
 def _documented(body: list[ast.stmt]) -> Iterator[tuple[ast.stmt, str]]:

@@ -60,6 +60,10 @@ class Query:
         """The query as a resource's properties."""
         return {PROPERTIES[name]: value for name in PROPERTIES if (value := getattr(self, name)) is not None}
 
+    def is_harmless(self) -> bool:
+        """Whether no filter has what `harmless` takes out of everything that is read."""
+        return all(value is None or value == harmless(value) for value in (getattr(self, name) for name in _FILTERS))
+
     def matches(self, pair: Found) -> bool:
         """Whether the API would list a connection for the filters."""
         connection = pair[0]

@@ -137,6 +137,9 @@ class Reads:
 
     def _from_whole_list(self, project: str, query: Query) -> list[Found] | None:
         """What matches of the project's whole list, if that is there already."""
+        if not query.is_harmless():
+            # Of what was read, nobody knows any more what it was before it was made harmless.
+            return None
         with self._lock:
             whole = self._answers.get((_LIST, project, None, None, None))
         if whole is None or not whole.done() or whole.exception() is not None:
