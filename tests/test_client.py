@@ -571,14 +571,23 @@ def test_hostile_text_in_a_problem_is_harmless(fake: FakeTime) -> None:
     """Colours, overrides, markup, line ends and surrogates of a server reach no terminal."""
     hostile = "a\x1b[31m\u202eb\r\nERROR: c<{%fg 1%}>\x00\ud800"
     clean = "a[31mb ERROR: c< {%fg 1%}>\ufffd"
-    issues = [{"in": hostile, "name": hostile, "detail": hostile}]
+    issues = [{"in": hostile, "name": hostile, "detail": f"{hostile}!"}]
     with RawServer(problem(400, detail=hostile, remedy=hostile, requestId=hostile, issues=issues)) as server:
         error = failure(CALLS["projects"], blocking(server, fake))
     assert isinstance(error, ApiError)
     assert (error.remedy, error.request_id) == (clean, clean)
-    assert error.detail == f'{clean}; {clean} "{clean}": {clean}'
+    assert error.detail == f'{clean}; {clean} "{clean}": {clean}!'
     assert str(error).count(clean) == 6
     assert len(str(error).splitlines()) == 1
+
+
+def test_an_issue_that_says_what_the_detail_says_is_not_repeated(fake: FakeTime) -> None:
+    """Some problems have one issue, and say it in both places."""
+    issues = [{"in": "path", "name": "connectionId", "detail": "no such connection"}]
+    with RawServer(problem(404, detail="connectionId: no such connection.", issues=issues)) as server:
+        error = failure(CALLS["projects"], blocking(server, fake))
+    assert isinstance(error, ApiError)
+    assert error.detail == "connectionId: no such connection."
 
 
 def test_a_problem_that_is_no_utf_8_is_still_read(fake: FakeTime) -> None:

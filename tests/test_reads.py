@@ -395,49 +395,56 @@ class TestById:
         assert sandbox.counts["one"] <= 1
 
 
-class TestAnew:
-    """Asking again, because something may have changed."""
+class TestAfter:
+    """What depends on resources that may have changed an answer."""
 
-    def test_it_asks_and_replaces_what_others_get_later(self, reads: Reads, sandbox: Sandbox) -> None:
-        """A list, from then on for whoever asks."""
+    def test_it_asks_again_and_shares_with_its_like(self, reads: Reads, sandbox: Sandbox) -> None:
+        """One list for all that wait for the same resources, in whatever order; the others keep theirs."""
         lumen = Query(group_ref="lumen")
         assert ids(reads.connections(lumen)) == LUMEN
         sandbox.connections = [sent("new", group={"groupRef": "lumen"})]
         assert ids(reads.connections(lumen)) == LUMEN
-        assert ids(reads.connections(lumen, anew=True)) == ["new"]
-        assert ids(reads.connections(lumen)) == ["new"]
+        assert ids(reads.after(["urn:b", "urn:a"]).connections(lumen)) == ["new"]
+        assert ids(reads.after(["urn:a", "urn:b"]).connections(lumen)) == ["new"]
+        assert ids(reads.connections(lumen)) == LUMEN
+        assert ids(reads.after([]).connections(lumen)) == LUMEN
         assert sandbox.counts == {"list": 2}
+        sandbox.connections = []
+        assert ids(reads.after(["urn:a"]).connections(lumen)) == []
+        assert sandbox.counts == {"list": 3}
 
-    def test_the_whole_list_does_not_answer_it(self, reads: Reads, sandbox: Sandbox) -> None:
-        """What lies there may be out of date."""
+    def test_an_older_whole_list_does_not_answer_it(self, reads: Reads, sandbox: Sandbox) -> None:
+        """What lies there may be out of date; its own doesn't."""
         reads.connections(Query())
         sandbox.connections = [sent("new", group={"groupRef": "lumen"})]
-        assert ids(reads.connections(Query(group_ref="lumen"), anew=True)) == ["new"]
-        assert ids(reads.connections(Query(connection_id="new"), anew=True)) == ["new"]
+        after = reads.after(["urn:a"])
+        assert ids(after.connections(Query(group_ref="lumen"))) == ["new"]
+        assert ids(after.connections(Query(connection_id="new"))) == ["new"]
         assert [path for path, _ in asked(sandbox)] == ["connections", "connections", "new"]
+        assert ids(after.connections(Query())) == ids(after.connections(Query(group_ref="lumen"))) == ["new"]
+        assert [path for path, _ in asked(sandbox)] == ["connections"]
 
     def test_details_are_asked_for_again(self, reads: Reads, sandbox: Sandbox) -> None:
-        """And replaced, in lists and by ID."""
+        """In lists and by ID."""
         sandbox.connections = [sent("a", oauth2AuthorizationCode=grant(scopes=["old"]))]
         sandbox.list_credentials = False
 
-        def scopes(query: Query, *, anew: bool = False) -> Sequence[str] | None:
-            ((connection, _),) = reads.connections(query, anew=anew)
+        def scopes(query: Query, source: Reads) -> Sequence[str] | None:
+            ((connection, _),) = source.connections(query)
             return connection.scopes
 
         by_id, bare = Query(connection_id="a"), Query(connection_id="a", details="never")
-        assert scopes(Query()) == scopes(by_id) == ["old"]
-        assert scopes(bare) is None
+        assert scopes(Query(), reads) == scopes(by_id, reads) == ["old"]
+        assert scopes(bare, reads) is None
         sandbox.update("a", oauth2AuthorizationCode=grant(scopes=["new"]))
-        assert scopes(Query()) == scopes(by_id) == ["old"]
-        assert scopes(Query(), anew=True) == ["new"]
-        assert scopes(by_id) == ["new"]
+        assert scopes(Query(), reads) == scopes(by_id, reads) == ["old"]
+        first, second = reads.after(["urn:a"]), reads.after(["urn:b"])
+        assert scopes(Query(), first) == scopes(by_id, first) == ["new"]
         sandbox.update("a", oauth2AuthorizationCode=grant(scopes=["newer"]))
-        assert scopes(by_id, anew=True) == ["newer"]
-        assert scopes(Query()) == ["newer"]
         sandbox.clear_requests()
-        assert scopes(bare, anew=True) is None
-        assert asked(sandbox) == [("a", {})]
+        assert scopes(by_id, second) == ["newer"]
+        assert scopes(bare, second) is None
+        assert [query for _, query in asked(sandbox)] == [{"includeRefreshToken": "true"}, {}]
 
     def test_projects(self, sandbox: Sandbox, one_run: OneRun) -> None:
         """The list of projects, too."""
@@ -449,20 +456,19 @@ class TestAnew:
             assert server.counts == {"projects": 1}
             reads.projects()
             assert server.counts == {"projects": 1}
-            reads.projects(anew=True)
+            reads.after(["urn:a"]).projects()
             assert server.counts == {"projects": 2}
         assert sandbox.counts == {}
 
-    def test_whether_a_project_lists_a_connection_is_always_asked_anew(self, reads: Reads, sandbox: Sandbox) -> None:
-        """Filters or not, it looks at the whole list, which others then have."""
+    def test_whether_a_project_lists_a_connection_is_always_asked(self, reads: Reads, sandbox: Sandbox) -> None:
+        """Whatever is there already, it looks at the whole list."""
+        reads.connections(Query())
         assert reads.lists(sandbox.project, "conn_koyo_slack")
         assert not reads.lists(sandbox.project, "new")
         sandbox.connections = [sent("new")]
         assert not reads.lists(sandbox.project, "conn_koyo_slack")
         assert reads.lists(sandbox.project, "new")
-        assert asked(sandbox) == [("connections", {})] * 4
-        assert ids(reads.connections(Query(provider="salesforce"))) == ["new"]
-        assert asked(sandbox) == []
+        assert asked(sandbox) == [("connections", {})] * 5
         with pytest.raises(NotFoundError):
             reads.lists("elsewhere", "new")
 
@@ -579,22 +585,13 @@ class TestFailures:
                 reads.connections(Query())
         assert sandbox.counts == {"list": tries}
 
-    def test_anew_asks_again_after_a_failure(self, reads: Reads, sandbox: Sandbox) -> None:
-        """Whoever comes later has the answer then."""
+    def test_what_depends_on_a_resource_asks_again(self, reads: Reads, sandbox: Sandbox) -> None:
+        """The failure is that of the others."""
         sandbox.faults = ["503,times=1,retryable=false@list"]
-        with pytest.raises(ServerError):
-            reads.connections(Query())
-        assert len(reads.connections(Query(), anew=True)) == len(sandbox.connections)
-        assert len(reads.connections(Query())) == len(sandbox.connections)
-        assert sandbox.counts == {"list": 2}
-
-    def test_a_failed_repetition_replaces_what_was_there(self, reads: Reads, sandbox: Sandbox) -> None:
-        """What may have changed isn't served as if it hadn't."""
-        reads.connections(Query())
-        sandbox.faults = ["503,times=1,retryable=false@list"]
-        for anew in (True, False):
+        for _ in range(2):
             with pytest.raises(ServerError):
-                reads.connections(Query(), anew=anew)
+                reads.connections(Query())
+        assert len(reads.after(["urn:a"]).connections(Query())) == len(sandbox.connections)
         assert sandbox.counts == {"list": 2}
 
     @pytest.mark.parametrize("details", ["auto", "never"])

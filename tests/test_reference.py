@@ -91,6 +91,22 @@ def test_the_table_of_settings_is_complete() -> None:
     assert defaults["ampersand:concurrency"] == str(DEFAULT_CONCURRENCY)
 
 
+def test_the_tests_of_the_life_cycle_are_there() -> None:
+    """Each step's test exists, and no engine test of a step is left out of the table."""
+    table = [re.findall(r"`(test_\w+)(?:\.py)?`", row[2]) for row in rows("Life cycle")]
+    told = {tuple(names) for names in table}
+    files = sorted({names[0] for names in told})
+    there = {
+        (file, name)
+        for file in files
+        for name in re.findall(
+            r"^def (test_\w+)", (reference.README.parents[1] / f"tests/{file}.py").read_text(), re.MULTILINE
+        )
+    }
+    assert {names for names in told if len(names) == 2} <= there
+    assert {names for names in there if names[0].startswith("test_life_cycle")} <= told
+
+
 def test_it_reads_well_in_an_editor() -> None:
     """No line but a table's is longer than 120 characters, and every link within the page leads somewhere."""
     lines = README.splitlines()

@@ -9,6 +9,7 @@ import pulumi
 from pulumi.dynamic import Resource
 
 from pulumi_ampersand.arguments import is_plain, named
+from pulumi_ampersand.dependencies import ReadOnly, changing
 from pulumi_ampersand.details import Refresh
 from pulumi_ampersand.errors import AmpersandError, SettingsError
 from pulumi_ampersand.expectation import Expect, not_one
@@ -22,7 +23,7 @@ from pulumi_ampersand.settings import Details, Settings
 _T = TypeVar("_T")
 
 
-class _DataSource(Resource):
+class _DataSource(ReadOnly, Resource):
     """What both data sources have in common: their arguments' way to the provider, and the document that comes back."""
 
     def __init__(
@@ -46,7 +47,6 @@ class _DataSource(Resource):
             check_configuration()
         except AmpersandError as error:
             raise pulumi.RunError(f"{self._title}: {error}") from None
-        depends_on = opts.depends_on if opts is not None else None
         super().__init__(
             ConnectionsProvider(),
             resource_name,
@@ -54,8 +54,8 @@ class _DataSource(Resource):
                 **{PROPERTIES[name]: value for name, value in asked.items()},
                 "settings": settings.document() if settings is not None else None,
                 "expect": expect.properties() if expect is not None else None,
-                # What it depends on may change what another data source has read already.
-                "anew": True if depends_on else None,
+                # What it depends on may have changed what another data source has read already.
+                "after": changing(asked.values(), opts.depends_on if opts is not None else None),
                 # The provider fills it in; named here so that the SDK makes an output of it.
                 "connections": None,
                 **more,
@@ -73,8 +73,7 @@ class _DataSource(Resource):
 
     def _parse(self, document: str | None) -> Sequence[Connection]:
         if document is None:
-            # An update that leaves out a resource by --target hands its program nothing.
-            raise pulumi.RunError(f"{self._title} isn't targeted, so what it reads isn't known; target it, too")
+            raise pulumi.RunError(f'{self._title} has no output "connections": have the mock of a unit test return it')
         try:
             return parse_connections(document)
         except AmpersandError as error:
@@ -88,7 +87,8 @@ class Connections(_DataSource, module="ampersand", name="Connections"):
     resource; a token refresh or a change between ``created`` and ``working`` is not. The API key comes from the stack's
     configuration ``ampersand:apiKey`` or from AMP_API_KEY, unless `settings` name another place.
 
-    Data sources of one run that need the same answer share one request; one with ``depends_on`` reads anew.
+    Data sources of one run that need the same answer share one request, unless one depends on resources, by an
+    argument or by ``depends_on``, that may have changed the answer since.
 
     What is read lies in the state in plain text, customer names and provider metadata included; credentials are never
     read into it. Filters may be secret, and stay so.

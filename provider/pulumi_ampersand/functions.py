@@ -7,7 +7,7 @@ nothing of it lies in the state unless the program puts it there.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pulumi_ampersand.arguments import named
@@ -65,7 +65,7 @@ def get_connections(  # noqa: PLR0913 - a filter is an argument
             refresh=refresh,
         )
         with reading(settings) as source:
-            return _connections(source, query, anew=False)
+            return _connections(source, query)
 
 
 @named
@@ -92,7 +92,7 @@ def get_connections_output(  # noqa: PLR0913 - likewise
         details: See `get_connections`.
         refresh: See `get_connections`.
         settings: See `get_connections`.
-        opts: Of Pulumi's options, ``depends_on`` counts: the connections are read anew when those resources are there.
+        opts: Of Pulumi's options, ``depends_on`` counts: what is read isn't known before those resources are there.
     """
     return _output(
         _connections,
@@ -146,7 +146,7 @@ def get_connection(  # noqa: PLR0913 - likewise
             refresh=refresh,
         )
         with reading(settings) as source:
-            return _connection(source, query, anew=False)
+            return _connection(source, query)
 
 
 @named
@@ -200,7 +200,7 @@ def get_projects(*, settings: Settings | None = None) -> list[Project]:
         AmpersandError: They could not be read; see `pulumi_ampersand.errors`.
     """
     with plain_errors(), reading(settings) as source:
-        return _projects(source, Query(), anew=False)
+        return _projects(source, Query())
 
 
 @named
@@ -252,19 +252,19 @@ def get_access_token(
     return LazyOutput(fetch)
 
 
-def _connections(source: Reads, query: Query, *, anew: bool) -> list[Connection]:
-    return [connection for connection, _ in _found(source, query, anew=anew)]
+def _connections(source: Reads, query: Query) -> list[Connection]:
+    return [connection for connection, _ in _found(source, query)]
 
 
-def _connection(source: Reads, query: Query, *, anew: bool) -> Connection:
-    found = _connections(source, query, anew=anew)
+def _connection(source: Reads, query: Query) -> Connection:
+    found = _connections(source, query)
     if several := not_one(found):
         raise AmpersandError(f"{several}; change project, connection_id, provider, group_ref or consumer_ref")
     return found[0]
 
 
-def _found(source: Reads, query: Query, *, anew: bool) -> list[Found]:
-    found = sorted(source.connections(query, anew=anew), key=lambda pair: pair[0].id)
+def _found(source: Reads, query: Query) -> list[Found]:
+    found = sorted(source.connections(query), key=lambda pair: pair[0].id)
     gaps = [(connection, seen.gaps[DETAILS_GAP]) for connection, seen in found if DETAILS_GAP in seen.gaps]
     if gaps:
         more = f" (and {len(gaps) - 1} more)" if len(gaps) > 1 else ""
@@ -272,11 +272,11 @@ def _found(source: Reads, query: Query, *, anew: bool) -> list[Found]:
     return found
 
 
-def _projects(source: Reads, _query: Query, *, anew: bool) -> list[Project]:
-    return sorted(source.projects(anew=anew), key=lambda project: project.id)
+def _projects(source: Reads, _query: Query) -> list[Project]:
+    return sorted(source.projects(), key=lambda project: project.id)
 
 
-def _access_token(source: Reads, query: Query, *, anew: bool) -> str:  # noqa: ARG001 - like the others
+def _access_token(source: Reads, query: Query) -> str:
     return source.access_token(query)
 
 
@@ -288,36 +288,19 @@ def _output(
 
     from pulumi import InvokeOutputOptions, Output  # noqa: PLC0415 - needs the SDK
 
+    from pulumi_ampersand.dependencies import changing, there  # noqa: PLC0415 - likewise
+
     with plain_errors():
         if not isinstance(opts, InvokeOutputOptions | None):
             raise SettingsError("opts must be a pulumi.InvokeOutputOptions object")
     depends_on = opts.depends_on if opts is not None else None
 
-    def work(asked: Mapping[str, Any]) -> _T:
+    def work(asked: Mapping[str, Any], after: Sequence[str]) -> _T:
         with plain_errors(), reading(settings) as source:
-            return read(source, Query(**asked), anew=depends_on is not None)
+            return read(source.after(after), Query(**asked))
 
     def start(known: Mapping[str, Any]) -> Awaitable[_T]:
-        return asyncio.to_thread(work, known["arguments"])
+        return asyncio.to_thread(work, known["arguments"], known["after"] or ())
 
-    return Output.all(arguments=arguments, there=_there(depends_on)).apply(start)
-
-
-def _there(resources: Any) -> Output[Any]:
-    """Known when these resources are."""
-    from pulumi import CustomResource, Output, Resource  # noqa: PLC0415 - needs the SDK
-
-    def identities(found: Any) -> Output[Any]:
-        every = found if isinstance(found, list | tuple) else [found]
-        with plain_errors():
-            if not all(isinstance(resource, Resource) for resource in every):
-                raise SettingsError("opts.depends_on must be a resource, or a list of resources")
-        return Output.all(*(made for resource in every for made in identity(resource)))
-
-    def identity(resource: Resource) -> Iterator[Output[Any]]:
-        """What isn't known before a resource is there. A component is there when its children are."""
-        yield resource.id if isinstance(resource, CustomResource) else resource.urn
-        for child in resource._childResources:  # noqa: SLF001 - the SDK has no other way, and waits by this one itself
-            yield from identity(child)
-
-    return Output.from_input(resources or []).apply(identities)
+    after = changing(arguments.values(), depends_on)
+    return Output.all(arguments=arguments, after=after, there=there(depends_on)).apply(start)

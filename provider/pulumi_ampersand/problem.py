@@ -69,7 +69,9 @@ class Problem(BaseModel):
 
     def explanation(self) -> str:
         """Detail, or title, and the issues; empty if the document has none of them."""
-        said, issues = self.detail or self.title, [str(issue) for issue in self.issues[:5]]
+        said = self.detail or self.title
+        # Some problems have one issue, and say it in both places.
+        issues = [str(issue) for issue in self.issues[:5] if not issue.detail or issue.detail not in said]
         return "; ".join(filter(None, (said.rstrip(".") if issues else said, *issues)))
 
     def not_before(self) -> datetime | None:

@@ -12,7 +12,7 @@ import sys
 import threading
 import traceback
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from pulumi.dynamic import (
@@ -66,14 +66,14 @@ class ConnectionsProvider(ResourceProvider):
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """Read the connections, unless what to read isn't known yet, and compare them with what is expected.
 
-        ``expect``, ``single`` and ``anew`` are for this call alone: neither the state nor packs see them.
+        ``expect``, ``single`` and ``after`` are for this call alone: neither the state nor packs see them.
         """
         asked = {name: news[name] for name in ASKED if news.get(name) is not None}
         if contains_unknowns(asked):
             # A filter left out would read every connection of the project, so nothing is asked for nor known.
             return CheckResult({**asked, "connections": UNKNOWN, "observations": UNKNOWN}, [])
         try:
-            inventory, project = self._read(asked, _olds, anew=bool(news.get("anew")))
+            inventory, project = self._read(asked, _olds, news.get("after") or ())
             missed = _missed(inventory, news)
             if missed:
                 return CheckResult(news, [CheckFailure("", one_line(text)) for text in missed])
@@ -102,7 +102,7 @@ class ConnectionsProvider(ResourceProvider):
         """
         asked = {name: props[name] for name in ASKED if props.get(name) is not None}
         try:
-            inventory, project = self._read(asked, props, anew=False)
+            inventory, project = self._read(asked, props)
         except AuthenticationError as error:
             raise AmpersandError(
                 f"{error}. A refresh uses the configuration that the state holds: "
@@ -113,7 +113,9 @@ class ConnectionsProvider(ResourceProvider):
         inputs = _inputs(asked, project, inventory)
         return ReadResult(id_, _outputs(inputs), inputs)
 
-    def _read(self, asked: dict[str, Any], before: Mapping[str, Any], *, anew: bool) -> tuple[Inventory, str]:
+    def _read(
+        self, asked: dict[str, Any], before: Mapping[str, Any], after: Iterable[str] = ()
+    ) -> tuple[Inventory, str]:
         """The connections, and the project that they were read from."""
         from pulumi_ampersand.details import keeping  # noqa: PLC0415 - deleting needs neither decoder nor client
         from pulumi_ampersand.inventory import Inventory  # noqa: PLC0415 - likewise
@@ -121,7 +123,7 @@ class ConnectionsProvider(ResourceProvider):
         from pulumi_ampersand.query import Query  # noqa: PLC0415 - likewise
 
         query, reads = Query.of_properties(asked), self._reads_with(asked)
-        found = reads.connections(query, anew=anew)
+        found = reads.after(after).connections(query)
         if any(DETAILS_GAP in seen.gaps for _, seen in found):
             known = _known(before)
             found = [keeping(pair, *known.get(pair[0].id, (None, None))) for pair in found]

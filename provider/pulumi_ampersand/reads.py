@@ -2,15 +2,16 @@
 
 A run is one Pulumi operation in one process. What its resources and functions need alike they share, while it is on its
 way and after it came; so do the connections' own calls, one by one. A failure is shared, too: an outage is waited for
-once, not once for each resource.
+once, not once for each resource. What depends on a resource that may have changed an answer doesn't share older ones.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from concurrent.futures import Future
+from copy import copy
 from datetime import datetime, timezone
 from typing import Any, Final, TypeVar, cast
 
@@ -50,8 +51,27 @@ class Reads:
         self._details = default_details(config)
         self._settings, self._config, self._environ = settings, config, environ
         self._now = now
+        self._begin()
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._answers: dict[Hashable, Future[Any]] = {}
+        self._later: dict[frozenset[str], Reads] = {}
+
+    def after(self, resources: Iterable[str]) -> Reads:
+        """The reads of those who wait for these resources, which may change an answer; they share among themselves.
+
+        Args:
+            resources: Their URNs.
+        """
+        urns = frozenset(resources)
+        if not urns:
+            return self
+        with self._lock:
+            if urns not in self._later:
+                self._later[urns] = later = copy(self)
+                later._begin()  # noqa: SLF001 - one of its own kind
+            return self._later[urns]
 
     def close(self) -> None:
         """Give back the connections to the server."""
@@ -65,12 +85,11 @@ class Reads:
         """
         return query.project or self._settings.project_in(self._config, self._environ)
 
-    def connections(self, query: Query, *, anew: bool = False) -> list[Found]:
+    def connections(self, query: Query) -> list[Found]:
         """The connections that match, in the API's order, and how each was found.
 
         Args:
             query: What to read.
-            anew: Ask again for what has been asked for already, because it may have changed since.
 
         Raises:
             AmpersandError: They could not be read.
@@ -78,35 +97,32 @@ class Reads:
         project = self.project(query)
         details = query.details or self._details
         checked_refresh(query.refresh, details)
-        found = None if anew else self._from_whole_list(project, query)
+        found = self._from_whole_list(project, query)
         if query.connection_id is not None and not found:
-            pair = self._one(project, query.connection_id, query.refresh, told=details != "never", anew=anew)
+            pair = self._one(project, query.connection_id, query.refresh, told=details != "never")
             return [pair] if query.matches(pair) else []
         if found is None:
-            found = self._list(project, query, anew=anew)
+            found = self._list(project, query)
         chosen = wanted(found, details, query.refresh, self._now())
-        told_of = self._several(project, list(chosen.ids), query.refresh, anew=anew)
+        told_of = self._several(project, list(chosen.ids), query.refresh)
         return completed(found, told_of, chosen)
 
     def lists(self, project: str, connection_id: str) -> bool:
-        """Whether a project lists a connection, asked anew.
+        """Whether a project lists a connection, asked in any case.
 
         Raises:
             AmpersandError: The list could not be read.
         """
-        found = self._list(project, Query(), anew=True)
+        found = self._client.list_connections(project, details="never")
         return any(connection.id == connection_id for connection, _ in found)
 
-    def projects(self, *, anew: bool = False) -> list[Project]:
+    def projects(self) -> list[Project]:
         """The projects that the key can read.
-
-        Args:
-            anew: Ask again, because they may have changed since.
 
         Raises:
             AmpersandError: They could not be read.
         """
-        return self._shared("projects", self._client.list_projects, anew=anew)
+        return self._shared("projects", self._client.list_projects)
 
     def access_token(self, query: Query) -> str:
         """The access token of the connection that the query names.
@@ -122,7 +138,7 @@ class Reads:
             lambda: self._client.get_access_token(project, name, refresh=query.refresh),
         ).reveal()
 
-    def _list(self, project: str, query: Query, *, anew: bool) -> list[Found]:
+    def _list(self, project: str, query: Query) -> list[Found]:
         return self._shared(
             (_LIST, project, query.provider, query.group_ref, query.consumer_ref),
             lambda: self._client.list_connections(
@@ -132,7 +148,6 @@ class Reads:
                 consumer_ref=query.consumer_ref,
                 details="never",
             ),
-            anew=anew,
         )
 
     def _from_whole_list(self, project: str, query: Query) -> list[Found] | None:
@@ -146,25 +161,23 @@ class Reads:
             return None
         return [pair for pair in cast("list[Found]", whole.result()) if query.matches(pair)]
 
-    def _one(self, project: str, name: str, refresh: Refresh | None, *, told: bool, anew: bool) -> Found:
+    def _one(self, project: str, name: str, refresh: Refresh | None, *, told: bool) -> Found:
         if told:
-            answer = self._several(project, [name], refresh, anew=anew)[name]
+            answer = self._several(project, [name], refresh)[name]
             if isinstance(answer, AmpersandError):
                 raise answer
             return answer
         return self._shared(
-            ("bare", project, name), lambda: self._client.get_connection(project, name, details="never"), anew=anew
+            ("bare", project, name), lambda: self._client.get_connection(project, name, details="never")
         )
 
-    def _several(
-        self, project: str, names: list[str], refresh: Refresh | None, *, anew: bool
-    ) -> dict[str, Found | AmpersandError]:
+    def _several(self, project: str, names: list[str], refresh: Refresh | None) -> dict[str, Found | AmpersandError]:
         answers: dict[str, Future[Found | AmpersandError]] = {}
         mine: list[str] = []
         with self._lock:
             for name in dict.fromkeys(names):
                 key = ("one", project, name, refresh)
-                if anew or key not in self._answers:
+                if key not in self._answers:
                     self._answers[key] = Future()
                     mine.append(name)
                 answers[name] = self._answers[key]
@@ -177,9 +190,9 @@ class Reads:
             raise
         return {name: answer.result() for name, answer in answers.items()}
 
-    def _shared(self, key: Hashable, read: Callable[[], _T], *, anew: bool = False) -> _T:
+    def _shared(self, key: Hashable, read: Callable[[], _T]) -> _T:
         with self._lock:
-            answer: Future[_T] | None = None if anew else self._answers.get(key)
+            answer: Future[_T] | None = self._answers.get(key)
             mine: Future[_T] = Future()
             if answer is None:
                 self._answers[key] = mine
