@@ -331,7 +331,7 @@ def test_it_is_refreshed_on_request(make_stack: MakeStack, sandbox: Sandbox) -> 
         pytest.param(
             '"missing"',
             'reading the access token of connection "missing" of project "quickstart" at {url}: 404 connectionId: '
-            'the project has no such connection; path "connectionId": the project has no such connection. '
+            "the project has no such connection. "
             "Check connectionId (request req_{number})",
             id="missing",
         ),

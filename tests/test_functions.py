@@ -562,7 +562,7 @@ note("key", lambda: ampersand.get_connections(settings=ampersand.Settings(api_ke
             pytest.param(
                 'ampersand.get_connection_output("missing")',
                 'reading connection "missing" of project "quickstart" at {url}: 404 connectionId: '
-                'the project has no such connection; path "connectionId": the project has no such connection. '
+                "the project has no such connection. "
                 "Check connectionId (request req_1)",
                 id="output",
             ),

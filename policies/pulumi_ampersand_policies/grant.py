@@ -48,6 +48,13 @@ def why_no_scopes(observation: Observation) -> str:
     return "its granted scopes are unknown: the API didn't send them"
 
 
+def kept_gap(entry: Entry) -> str | None:
+    """Why rules judge by what was known of the grant before; where nothing was, they say so themselves."""
+    seen = entry.observation
+    known = entry.connection.scopes is not None or seen.refresh_token is not UNSET
+    return seen.gaps.get(DETAILS_GAP) if known else None
+
+
 def effective_expiry(observation: Observation) -> Expiry | str | None:
     """When the credential stops working for good.
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from msgspec import UNSET
-
 from pulumi_ampersand.inventory import Inventory
-from pulumi_ampersand.model import AUTH_SCHEMES, BAD_CREDENTIALS, DETAILS_GAP, HEALTHY_STATUSES
+from pulumi_ampersand.model import AUTH_SCHEMES, BAD_CREDENTIALS, HEALTHY_STATUSES
 from pulumi_ampersand.terminal import one_line
+from pulumi_ampersand_policies.grant import kept_gap
 from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
 
 _KNOWN_STATUSES = HEALTHY_STATUSES | {BAD_CREDENTIALS, None}
@@ -26,10 +25,8 @@ def check(inventory: Inventory, _options: Options, _now: datetime) -> Iterator[B
         status, scheme = entry.observation.status, entry.connection.auth_scheme
         if status not in _KNOWN_STATUSES:
             yield Breach(f'its status "{one_line(status or "", 60)}" is unknown', entry)
-        seen = entry.observation
-        if DETAILS_GAP in seen.gaps and (entry.connection.scopes is not None or seen.refresh_token is not UNSET):
-            # Rules were judged by what was known before; where nothing was, they say so themselves.
-            yield Breach(seen.gaps[DETAILS_GAP], entry)
+        if gap := kept_gap(entry):
+            yield Breach(gap, entry)
         if scheme is None:
             yield Breach("the API didn't say how it authenticates (authScheme)", entry)
         elif scheme not in AUTH_SCHEMES:
