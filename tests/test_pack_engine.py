@@ -12,7 +12,7 @@ import pytest
 
 from conftest import MakeStack
 from mixed_expectations import CONFIGURATION
-from pulumi_ampersand.answers import read_connections
+from pulumi_ampersand import Client, Settings
 from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand.sandbox import Project, Sandbox
 from pulumi_ampersand.terminal import one_line
@@ -85,9 +85,9 @@ class TestDataSources:
         with Sandbox("mixed") as mixed:
             stack = make_stack(BARE + READING, **mixed.environment)
             preview = stack.preview(*stack.pack(CONFIGURATION))
-            answer = json.dumps(mixed.connections).encode()
+            with Client(Settings().resolve({}, mixed.environment)) as client:
+                inventory = Inventory(client.list_connections(mixed.project), mixed.project)
         chosen = configuration.parse(json.dumps(CONFIGURATION), "file")
-        inventory = Inventory(read_connections(answer), mixed.project)
         assert preview.code != 0
         assert preview.violations == [
             Violation(
