@@ -539,6 +539,25 @@ def test_a_refused_key_is_mended_here(fake: FakeTime) -> None:
     assert str(error) == f"listing projects at {server.url}: 401 No such key. Send a key. {run}"
 
 
+@pytest.mark.parametrize(
+    ("source", "how"),
+    [
+        ("AMP_API_KEY", "Run: pulumi config set --secret ampersand:apiKey <key> (or set AMP_API_KEY)"),
+        ("ampersand:apiKeyEu", "Run: pulumi config set --secret ampersand:apiKeyEu <key>"),
+        ("AMP_API_KEY_EU", "Set AMP_API_KEY_EU"),
+    ],
+)
+def test_a_refused_key_is_mended_where_it_came_from(fake: FakeTime, source: str, how: str) -> None:
+    """Where a program uses several keys, the error says which one is wrong."""
+    with (
+        RawServer(problem(401, detail="No such key.")) as server,
+        Client(Access(ApiKey(KEY, source), server.url), sleep=fake.sleep) as using,
+        pytest.raises(AuthenticationError) as caught,
+    ):
+        using.list_projects()
+    assert str(caught.value) == f"listing projects at {server.url}: 401 No such key. {how}"
+
+
 def test_a_problem_is_shown_with_its_issues(fake: FakeTime) -> None:
     """Detail, remedy, request and what is wrong where; never a value that was sent."""
     issues = [

@@ -356,9 +356,10 @@ class Exchange:
         cut = self._access.api_key.cut_from
         detail = cut(one_line(problem.explanation())) or responses.get(status, "unknown status")
         remedy = cut(one_line(problem.remedy)) or _REMEDIES.get(status, "")
-        if status == 401 and problem.remedy:
+        if status == 401:
             # The API can't know how its key gets here.
-            remedy = f"{remedy.rstrip('.')}. {_REMEDIES[status]}"
+            how = self._access.api_key.how_to_set()
+            remedy = ". ".join(filter(None, (remedy.rstrip("."), how[:1].upper() + how[1:])))
         if _REDIRECT in response.extensions:
             target = _origin(str(response.url), response.extensions[_REDIRECT])
             detail, remedy = f"redirect to {cut(one_line(target))}", _REDIRECTED
@@ -374,7 +375,9 @@ class Exchange:
         )
 
 
-_CHECK_CERTIFICATE: Final = "check ampersand:apiUrl, or set SSL_CERT_FILE to your certificate authority's file"
+_CHECK_CERTIFICATE: Final = (
+    "check ampersand:apiUrl, or set ampersand:caFile (or SSL_CERT_FILE) to your certificate authority's file"
+)
 _CHECK_NETWORK: Final = "check the network, proxy and ampersand:apiUrl"
 _FILTER: Final = "filter by provider, group_ref or consumer_ref"
 _TIME: Final = f"{_FILTER}, or raise ampersand:timeout"
@@ -383,7 +386,6 @@ _REDIRECTED: Final = (
     "Redirects aren't followed, for they would carry the API key: set ampersand:apiUrl to the API itself"
 )
 _REMEDIES: Final = {
-    401: "Run: pulumi config set --secret ampersand:apiKey <key> (or set AMP_API_KEY)",
     403: "Use an API key that may read this project",
     404: "Check ampersand:project (or AMP_PROJECT), the connection's ID and ampersand:apiUrl",
 }

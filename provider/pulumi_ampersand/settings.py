@@ -37,6 +37,9 @@ DEFAULT_TIMEOUT: Final = 120.0
 DEFAULT_CONCURRENCY: Final = 16
 _MOST_AT_ONCE: Final = 256
 
+_DEFAULT_PLACES: Final = (f"{NAMESPACE}:apiKey", "AMP_API_KEY")
+"""The stack-configuration key and the environment variable that hold the API key, where settings name none."""
+
 _FURTHER_KEY: Final = re.compile(r"apiKey[A-Z0-9_-][\w-]*")
 """The names of further API keys: a misspelt ``apiKey`` isn't among them."""
 
@@ -56,19 +59,28 @@ class ApiKey(Secret):
 
     Args:
         value: The key.
-        source: The name of the place where it was found, for the error.
+        source: The name of the place where it was found, for errors: a key of the stack's configuration, or an
+            environment variable.
 
     Raises:
         SettingsError: No HTTP header can carry it.
     """
 
-    __slots__ = ()
+    __slots__ = ("_source",)
 
-    def __init__(self, value: str, source: str = f"{NAMESPACE}:apiKey") -> None:
+    def __init__(self, value: str, source: str = _DEFAULT_PLACES[0]) -> None:
+        self._source = source
         if not (value and value.isascii() and value.isprintable()) or " " in value:
-            how = f"run: pulumi config set --secret {source} <key>" if ":" in source else f"set {source}"
-            raise SettingsError(f"the API key is empty or has characters that no HTTP header can carry; {how}")
+            raise SettingsError(
+                f"the API key is empty or has characters that no HTTP header can carry; {self.how_to_set()}"
+            )
         super().__init__(value)
+
+    def how_to_set(self) -> str:
+        """What to do to have another key."""
+        if self._source in _DEFAULT_PLACES:
+            return f"run: pulumi config set --secret {_DEFAULT_PLACES[0]} <key> (or set {_DEFAULT_PLACES[1]})"
+        return f"run: pulumi config set --secret {self._source} <key>" if ":" in self._source else f"set {self._source}"
 
     def cut_from(self, text: str) -> str:
         """Replace the key in text that a server sent, which may echo it, in other letter case, too (host names)."""
@@ -175,7 +187,7 @@ class Settings:
         """
         config_key, variable = self.api_key_config, self.api_key_env
         if config_key is None and variable is None:
-            config_key, variable = f"{NAMESPACE}:apiKey", "AMP_API_KEY"
+            config_key, variable = _DEFAULT_PLACES
         key = source = ""
         if config_key is not None:
             key, source = _first(config.get(config_key)), config_key
