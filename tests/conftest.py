@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +16,11 @@ from stack import Stack
 
 REQUIRED = bool(os.environ.get("PULUMI_AMPERSAND_REQUIRE_ENGINE"))
 """Whether this run must have an engine, as CI's must."""
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell's background job ignores interrupts, and so would every plugin that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
