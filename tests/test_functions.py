@@ -242,7 +242,6 @@ print(json.dumps({{
 """
         found = printed(run(SCRIPT + script, WRONG_KEY="wrong"))
         project = f'reading connections of project "quickstart" at {sandbox.url}: '
-        set_key = "Run: pulumi config set --secret ampersand:apiKey <key> (or set AMP_API_KEY)"
         several = ", ".join(
             f"{name} (salesforce, {customer})"
             for name, customer in zip(SALESFORCE, ("Brightwater Logistics", "Lumen Clinics"), strict=True)
@@ -251,7 +250,7 @@ print(json.dumps({{
         for name, (kind, start) in {
             "wrong-key": (
                 "AuthenticationError",
-                f"{project}401 The API key is not valid. Send a valid API key in the header X-Api-Key. {set_key} (",
+                f"{project}401 The API key is not valid. Send a valid API key in the header X-Api-Key. Set WRONG_KEY (",
             ),
             "no-key": ("SettingsError", "no API key; set NO_SUCH_KEY"),
             "outage": (
