@@ -425,17 +425,6 @@ def test_inventories_are_merged() -> None:
     assert len(Inventory.merge([])) == 0
 
 
-def test_an_inventory_can_be_narrowed() -> None:
-    """To the connections with some IDs; what could not be read stays unread."""
-    whole = Inventory(read_connections(ANSWERS["mixed"]), "crm", ["down"])
-    ids = [entry.connection.id for entry in whole]
-    part = whole.only([ids[3], ids[1], "missing", ids[1]])
-    assert [entry.connection.id for entry in part] == [ids[1], ids[3]]
-    assert part.unread == ("down",)
-    assert len(whole) == len(ids)
-    assert len(whole.only([])) == 0
-
-
 def test_an_inventory_shows_its_size_only() -> None:
     """A repr of thousands of connections helps nobody."""
     assert repr(inventory(ENTRY)) == "<Inventory of 1 connections>"

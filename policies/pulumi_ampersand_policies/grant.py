@@ -14,6 +14,7 @@ from pulumi_ampersand.model import AUTHORIZATION_CODE_SCHEMES, DETAILS_GAP, Obse
 _T = TypeVar("_T")
 
 _BLOCK = "oauth2AuthorizationCode"
+_NOT_SENT = "the API didn't send them"
 
 
 class Expiry(NamedTuple):
@@ -40,12 +41,15 @@ def for_provider(choices: Mapping[str, _T], provider: str) -> _T | None:
 
 def why_no_scopes(observation: Observation) -> str:
     """Why the granted scopes of a connection aren't known."""
-    for name in (f"{_BLOCK}.scopes", _BLOCK):
+    return f"its granted scopes are unknown: {_gap('scopes', observation) or _NOT_SENT}"
+
+
+def _gap(field: str, observation: Observation) -> str | None:
+    """Why a field of the grant isn't known, as far as reading it told."""
+    for name in (f"{_BLOCK}.{field}", _BLOCK):
         if name in observation.gaps:
-            return f"its granted scopes are unknown: {observation.gaps[name]} as {name}"
-    if DETAILS_GAP in observation.gaps:
-        return f"its granted scopes are unknown: {observation.gaps[DETAILS_GAP]}"
-    return "its granted scopes are unknown: the API didn't send them"
+            return f"{observation.gaps[name]} as {name}"
+    return observation.gaps.get(DETAILS_GAP)
 
 
 def kept_gap(entry: Entry) -> str | None:
@@ -67,13 +71,9 @@ def effective_expiry(observation: Observation) -> Expiry | str | None:
         return "how it was found wasn't passed on"
     refresh = observation.refresh_token
     if refresh is UNSET:
-        for name in (f"{_BLOCK}.refreshToken", _BLOCK):
-            if name in observation.gaps:
-                return f"its token times are unknown: {observation.gaps[name]} as {name}"
-        if DETAILS_GAP in observation.gaps:
-            return f"its token times are unknown: {observation.gaps[DETAILS_GAP]}"
-        if observation.access_token is None:
-            return "its token times are unknown: the API didn't send them"
+        gap = _gap("refreshToken", observation)
+        if gap or observation.access_token is None:
+            return f"its token times are unknown: {gap or _NOT_SENT}"
         return (
             "whether it has a refresh token is unknown: the API didn't send one, which a list may leave out; "
             'set details to "auto"'

@@ -185,10 +185,7 @@ class Calls:
         doing = f'reading the access token of connection "{connection_id}" of project "{project}"'
         params = {"includeCreds": "true", "refresh": refresh}
         body = await self._exchange.call("GET", _connection_path(project, connection_id), doing, params)
-        try:
-            return read_access_token(body)
-        except AnswerError as error:
-            raise AnswerError(f"{doing} at {self._root}: {error}; check the connection's provider and ID") from None
+        return self._read(read_access_token, body, doing, "check the connection's provider and ID")
 
     async def list_projects(self) -> list[Project]:
         """The projects that the key can read.
@@ -212,11 +209,16 @@ class Calls:
         body = await self._exchange.call("PATCH", f"{_connection_path(project, connection_id)}:oauth-update", doing)
         return self._read(_link, body, doing)
 
-    def _read(self, read: Callable[[bytes], _T], body: bytes, doing: str) -> _T:
+    def _read(
+        self,
+        read: Callable[[bytes], _T],
+        body: bytes,
+        doing: str,
+        check: str = "check that ampersand:apiUrl (or AMP_API_URL) is the API's root",
+    ) -> _T:
         try:
             return read(body)
         except AnswerError as error:
-            check = "check that ampersand:apiUrl (or AMP_API_URL) is the API's root"
             raise AnswerError(f"{doing} at {self._root}: {error}; {check}") from None
 
 

@@ -46,7 +46,7 @@ class Expect:
 
     def __post_init__(self) -> None:
         with plain_errors():
-            checked(self.properties())
+            known(self.properties())
 
     def properties(self) -> dict[str, Any]:
         """What is expected, as a resource's property."""
@@ -57,18 +57,19 @@ class Expect:
 Expect.__init__ = named(Expect.__init__)  # type: ignore[method-assign]
 
 
-def checked(expected: Mapping[str, Any]) -> None:
-    """Refuse values that can't be used. Outputs, and what a preview doesn't know yet, are looked at later.
+def known(expected: Mapping[str, Any]) -> dict[str, Any]:
+    """What can be expected by now. Outputs, and what a preview doesn't know yet, are looked at later.
 
     Raises:
-        SettingsError: Names the value.
+        SettingsError: A value can't be used; names it.
     """
-    known = {name: value for name, value in expected.items() if value is not None and is_plain(value)}
-    for name, value in known.items():
+    values = {name: value for name, value in expected.items() if value is not None and is_plain(value)}
+    for name, value in values.items():
         if not _CHECKS[name][0](value):
             raise SettingsError(f"expect: {name} must be {_CHECKS[name][1]}")
-    if "min" in known and "max" in known and known["min"] > known["max"]:
+    if "min" in values and "max" in values and values["min"] > values["max"]:
         raise SettingsError("expect: min is more than max")
+    return values
 
 
 def _is_count(value: Any) -> bool:
@@ -109,21 +110,20 @@ def misses(found: Sequence[Found], expected: Mapping[str, Any]) -> list[str]:
     Raises:
         SettingsError: A value can't be used; names it.
     """
-    checked(expected)
-    known = {name: value for name, value in expected.items() if value is not None and is_plain(value)}
+    values = known(expected)
     connections = [connection for connection, _ in found]
-    least, most = known.get("min"), known.get("max")
+    least, most = values.get("min"), values.get("max")
     missed = []
     if least is not None and len(found) < least:
         missed.append(f"expected at least {_count(least)}, found {_found(connections)}")
     if most is not None and len(found) > most:
         missed.append(f"expected at most {_count(most)}, found {_found(connections)}")
-    if known.get("healthy"):
+    if values.get("healthy"):
         sick = [f"{describe(c)}: status {one_line(seen.status or '', 60)}" for c, seen in found if not c.healthy]
         missed += _each("expected healthy connections, but found", sick)
-    if scopes := known.get("scopes"):
+    if scopes := values.get("scopes"):
         missed += _each("expected other scopes:", filter(None, (_ungranted(pair, scopes) for pair in found)))
-    if (pattern := known.get("workspace")) is not None:
+    if (pattern := values.get("workspace")) is not None:
         others = filter(None, (_elsewhere(connection, pattern) for connection in connections))
         # The pattern may be secret.
         missed += _each("expected other workspaces, by expect.workspace:", others)

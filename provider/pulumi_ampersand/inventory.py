@@ -104,13 +104,6 @@ class Inventory:
         whole._entries = tuple(entries[key] for key in sorted(entries))
         return whole
 
-    def only(self, ids: Iterable[str]) -> Inventory:
-        """The connections with these IDs, those that exist."""
-        wanted = set(ids)
-        part = Inventory(unread=self.unread)
-        part._entries = tuple(entry for entry in self._entries if entry.connection.id in wanted)
-        return part
-
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries)
 

@@ -56,10 +56,6 @@ class Query:
         """The query that a resource's properties make."""
         return cls(**{name: properties.get(PROPERTIES[name]) for name in PROPERTIES})
 
-    def properties(self) -> dict[str, Any]:
-        """The query as a resource's properties."""
-        return {PROPERTIES[name]: value for name in PROPERTIES if (value := getattr(self, name)) is not None}
-
     def is_harmless(self) -> bool:
         """Whether no filter has what `harmless` takes out of everything that is read."""
         return all(value is None or value == harmless(value) for value in (getattr(self, name) for name in _FILTERS))

@@ -79,8 +79,8 @@ class ApiKey(Secret):
     def how_to_set(self) -> str:
         """What to do to have another key."""
         if self._source in _DEFAULT_PLACES:
-            return f"run: pulumi config set --secret {_DEFAULT_PLACES[0]} <key> (or set {_DEFAULT_PLACES[1]})"
-        return f"run: pulumi config set --secret {self._source} <key>" if ":" in self._source else f"set {self._source}"
+            return _how_to_set(*_DEFAULT_PLACES)
+        return _how_to_set(self._source, None) if ":" in self._source else _how_to_set(None, self._source)
 
     def cut_from(self, text: str) -> str:
         """Replace the key in text that a server sent, which may echo it, in other letter case, too (host names)."""
@@ -194,9 +194,7 @@ class Settings:
         if not key and variable is not None:
             key, source = _first(environ.get(variable)), variable
         if not key:
-            run = f"run: pulumi config set --secret {config_key} <key>" if config_key else ""
-            also = f"(or set {variable})" if config_key else f"set {variable}"
-            raise SettingsError(f"no API key; {' '.join(filter(None, (run, variable and also)))}")
+            raise SettingsError(f"no API key; {_how_to_set(config_key, variable)}")
         timeout = _first(config.get(f"{NAMESPACE}:timeout"))
         concurrency = _first(config.get(f"{NAMESPACE}:concurrency"))
         return Access(
@@ -284,6 +282,14 @@ def property_name(name: str) -> str:
     """An argument's name as a resource's property, which has the API's spelling (``groupRef``)."""
     first, *rest = name.split("_")
     return first + "".join(map(str.capitalize, rest))
+
+
+def _how_to_set(config_key: str | None, variable: str | None) -> str:
+    """How to set an API key in one of the places, or in either."""
+    if config_key is None:
+        return f"set {variable}"
+    run = f"run: pulumi config set --secret {config_key} <key>"
+    return f"{run} (or set {variable})" if variable else run
 
 
 def _is_key_name(name: str) -> bool:
