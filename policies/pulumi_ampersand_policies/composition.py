@@ -7,39 +7,51 @@ The pack of this package (`pulumi_ampersand_policies.pack`) checks its configura
     from pulumi_ampersand_policies import policies
 
     PolicyPack("ours", policies=[*policies(), *our_own])
+
+Two things are as the SDK has them: rules over all that a stack reads (``required-connections``) are judged when its
+resources are known, a gate's, too, so at the end of a preview; and what is waived or tolerated, for which the SDK knows
+no level, is written to standard error, which the engine shows.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any, Final
 
 import pulumi
 from pulumi_policy import (
     EnforcementLevel,
+    PolicyComplianceFramework,
     PolicyConfigSchema,
     ReportViolation,
     ResourceValidationArgs,
     ResourceValidationPolicy,
     Severity,
+    StackValidationArgs,
+    StackValidationPolicy,
 )
 
 from pulumi_ampersand.errors import AmpersandError
 from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies.configuration import ActiveRule, Configuration, ConfigurationError, Given, resolve
-from pulumi_ampersand_policies.evaluation import crashes, evaluate, lines
-from pulumi_ampersand_policies.gate import Gate, GateError, chosen, read
-from pulumi_ampersand_policies.pack import DATA_SOURCE_TYPES, NOT_TARGETED, STACK_TYPE, announced_properties
+from pulumi_ampersand_policies.documentation import address
+from pulumi_ampersand_policies.evaluation import Evaluation, crashes, evaluate, lines
+from pulumi_ampersand_policies.gate import Gate, GateError, chosen, read, trusted
+from pulumi_ampersand_policies.pack import DATA_SOURCE_TYPES, NOT_TARGETED, STACK_TYPE, announced_properties, tags
 from pulumi_ampersand_policies.rule import Rule
 from pulumi_ampersand_policies.rules import RULES, readable_connections, verifiable_connections
 
 _UNSUPPORTED: Final = '"require" needs the pack of pulumi-ampersand itself, which sees the whole stack'
 
 
-def policies(rules: Sequence[Rule[Any]] = RULES) -> list[ResourceValidationPolicy]:
+def policies(
+    rules: Sequence[Rule[Any]] = RULES, *, waivers: bool = True
+) -> list[ResourceValidationPolicy | StackValidationPolicy]:
     """The rules as policies.
 
     ``readable-connections`` comes first because it tells the others the gate, ``verifiable-connections`` last because
@@ -47,31 +59,42 @@ def policies(rules: Sequence[Rule[Any]] = RULES) -> list[ResourceValidationPolic
 
     Args:
         rules: The rules to make policies of.
+        waivers: Whether waivers count; the pack's own configuration has ``"waivers": "disabled"`` for it.
     """
-    composition = _Composition()
+    composition = _Composition(waivers=waivers)
     order = {readable_connections.RULE.id: -1, verifiable_connections.RULE.id: 1}
     return [_policy(rule, composition) for rule in sorted(rules, key=lambda rule: order.get(rule.id, 0))]
 
 
-def _policy(rule: Rule[Any], composition: _Composition) -> ResourceValidationPolicy:
-    return ResourceValidationPolicy(
-        name=rule.id,
-        description=rule.title,
-        validate=lambda args, report: composition.validate(rule, args, report),
-        enforcement_level=EnforcementLevel(rule.enforcement.value),
-        config_schema=PolicyConfigSchema(properties=announced_properties(rule)),
-        display_name=rule.title,
-        severity=Severity(rule.severity.value),
-        tags=list(rule.tags),
-        remediation_steps=rule.remedy(),
-    )
+def _policy(rule: Rule[Any], composition: _Composition) -> ResourceValidationPolicy | StackValidationPolicy:
+    metadata: dict[str, Any] = {
+        "name": rule.id,
+        "description": rule.title,
+        "enforcement_level": EnforcementLevel(rule.enforcement.value),
+        "config_schema": PolicyConfigSchema(properties=announced_properties(rule)),
+        "display_name": rule.title,
+        "severity": Severity(rule.severity.value),
+        "tags": tags(rule),
+        "remediation_steps": rule.remedy(),
+        "url": address(rule.id),
+    }
+    for control in rule.controls[:1]:
+        metadata["framework"] = PolicyComplianceFramework(**control.framework._asdict(), reference=control.reference)
+    if rule.whole:
+        return StackValidationPolicy(
+            validate=lambda args, report: composition.validate_stack(rule, args, report), **metadata
+        )
+    return ResourceValidationPolicy(validate=lambda args, report: composition.validate(rule, args, report), **metadata)
 
 
 class _Composition:
     """What the policies of one pack share: which rules are active, and what the gate read."""
 
-    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)) -> None:
+    def __init__(
+        self, now: Callable[[], datetime] = lambda: datetime.now(timezone.utc), *, waivers: bool = True
+    ) -> None:
         self._now = now
+        self._waivers = waivers
         self._active: dict[str, ActiveRule] = {}
         self._gate_setting: bool | Gate | None = None
         self._gated: Inventory | None = None
@@ -80,23 +103,49 @@ class _Composition:
         """Judge one resource by one rule."""
         if args.resource_type != STACK_TYPE and args.resource_type not in DATA_SOURCE_TYPES:
             return
-        try:
+        with _reporting(report):
             active = self._activate(rule, args.get_config())
             if active is None:
                 return
-            inventory = self._gate() if args.resource_type == STACK_TYPE else _data_source(args)
-        except (AmpersandError, ConfigurationError, GateError) as error:
-            report(one_line(f"not evaluated: {error}"), None)
-            return
-        if inventory is not None:
-            collecting = rule is verifiable_connections.RULE
-            rules = tuple(self._active.values()) if collecting else (active,)
-            evaluation = evaluate(inventory, Configuration(rules, ()), self._now())
-            # The policy that collects what could not be judged may be disabled, and is never asked then.
-            for line in lines(evaluation, active) + ([] if collecting else crashes(evaluation)):
+            inventory = self._gate() if args.resource_type == STACK_TYPE else _data_source(args.props)
+            if inventory is not None:
+                collecting = rule is verifiable_connections.RULE
+                self._judge(inventory, tuple(self._active.values()) if collecting else (active,), active, report)
+            elif rule is verifiable_connections.RULE and args.resource_type != STACK_TYPE:
+                report(NOT_TARGETED, None)
+
+    def validate_stack(self, rule: Rule[Any], args: StackValidationArgs, report: ReportViolation) -> None:
+        """Judge everything that the stack reads by one rule."""
+        with _reporting(report):
+            active = self._activate(rule, args.get_config())
+            if active is None:
+                return
+            inventory = self._gate()
+            if inventory is None:
+                sources = [part for part in args.resources if part.resource_type in DATA_SOURCE_TYPES]
+                found = [_data_source(part.props) for part in sources]
+                parts = [part for part in found if part is not None]
+                if not parts or len(parts) < len(found):
+                    return
+                inventory = Inventory.merge(parts)
+            # Nothing collects what a rule over the whole stack could not judge: it says so itself.
+            for item in self._judge(inventory, (active,), active, report).not_evaluated:
+                report(f"{item.rule} was not evaluated: {item.reason}", None)
+
+    def _judge(
+        self, inventory: Inventory, rules: tuple[ActiveRule, ...], shown: ActiveRule, report: ReportViolation
+    ) -> Evaluation:
+        evaluation = evaluate(inventory, Configuration(rules, (), self._waivers), self._now())
+        for line, level in lines(evaluation, shown):
+            if level is shown.enforcement:
                 report(line, None)
-        elif rule is verifiable_connections.RULE and args.resource_type != STACK_TYPE:
-            report(NOT_TARGETED, None)
+            else:
+                sys.stderr.write(f"{shown.rule.id}: {line}\n")
+        # The policy that collects what could not be judged may be disabled, and is never asked then.
+        if shown.rule is not verifiable_connections.RULE and not shown.rule.whole:
+            for line in crashes(evaluation):
+                report(line, None)
+        return evaluation
 
     def _activate(self, rule: Rule[Any], options: Mapping[str, Any]) -> ActiveRule | None:
         """Check the options that the SDK hands over; None if the rule lacks what it needs."""
@@ -117,14 +166,24 @@ class _Composition:
         if self._gated is None:
             config = pulumi.runtime.get_config_env()
             gate = chosen(self._gate_setting, config)
-            self._gated = read(gate, config, os.environ) if gate is not None else None
+            if gate is not None:
+                self._gated = read(gate, trusted(self._gate_setting, config, os.environ), os.environ)
         return self._gated
 
 
-def _data_source(args: ResourceValidationArgs) -> Inventory | None:
+@contextmanager
+def _reporting(report: ReportViolation) -> Iterator[None]:
+    """Report errors that a user can cause as violations."""
+    try:
+        yield
+    except (AmpersandError, ConfigurationError, GateError) as error:
+        report(one_line(f"not evaluated: {error}"), None)
+
+
+def _data_source(properties: Mapping[str, Any]) -> Inventory | None:
     """What a data source read, if it is targeted. An unknown value raises the SDK's own exception, which reports it."""
-    if "connections" not in args.props or "observations" not in args.props:
+    if "connections" not in properties or "observations" not in properties:
         return None
     return Inventory.from_documents(
-        args.props["connections"], args.props["observations"], args.props.get("project") or ""
+        properties["connections"], properties["observations"], properties.get("project") or ""
     )

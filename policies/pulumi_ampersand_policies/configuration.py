@@ -1,7 +1,7 @@
 """The pack's configuration: one JSON file in the format of ``--policy-pack-config``, read by pack and audit alike.
 
 Precedence: a rule's default < ``all`` < the rule's own entry. Every error names the source, the rule, the key and the
-    nearest valid name.
+nearest valid name.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from pydantic import ValidationError
 from pulumi_ampersand.arguments import nearest
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies.gate import explain
-from pulumi_ampersand_policies.rule import Enforcement, Options, Rule
+from pulumi_ampersand_policies.rule import Enforcement, ReportOptions, Rule
 from pulumi_ampersand_policies.rules import RULES
 
 ALL: Final = "all"
+WAIVERS: Final = "waivers"
+"""``"waivers": "disabled"`` has every waiver ignored. Written as a level, so that the engine hands it on."""
+
 _ENVIRONMENTS: Final = "environments"
 """Pulumi's own key in the file: names of ESC environments, which the CLI takes out before packs see the rest."""
 _LEVELS: Final = [level.value for level in Enforcement]
@@ -57,7 +60,7 @@ class ActiveRule(NamedTuple):
 
     rule: Rule[Any]
     enforcement: Enforcement
-    options: Options
+    options: ReportOptions
 
 
 class InactiveRule(NamedTuple):
@@ -69,10 +72,17 @@ class InactiveRule(NamedTuple):
 
 @dataclass(frozen=True)
 class Configuration:
-    """Which rules are evaluated, at which level, with which options."""
+    """Which rules are evaluated, at which level, with which options.
+
+    Attributes:
+        rules: The rules that are evaluated.
+        inactive: Those that aren't, and why.
+        waivers: Whether waivers count.
+    """
 
     rules: tuple[ActiveRule, ...]
     inactive: tuple[InactiveRule, ...]
+    waivers: bool = True
 
     def active(self, rule_id: str) -> ActiveRule | None:
         """The rule of that ID, if it is evaluated."""
@@ -132,37 +142,54 @@ def resolve(
     found += [
         f'{source}: unknown rule "{name}"{nearest(name, names)}; the rules are {", ".join(names)}'
         for name in entries
-        if name not in names and name != ALL
+        if name not in names and name not in {ALL, WAIVERS}
     ]
     everything = entries.get(ALL, Given(named=False))
     if everything.options:
         keys = ", ".join(f'"{key}"' for key in everything.options)
         found.append(f'{source}: "{ALL}" is a level only, it takes no options: move {keys} to a rule')
     common = _level(everything, ALL, source, found)
+    waivers = entries.get(WAIVERS)
+    if waivers is not None and (waivers.options or waivers.level != Enforcement.DISABLED.value):
+        found.append(f'{source}: "{WAIVERS}" can only be "disabled", which has every waiver ignored')
     active: list[ActiveRule] = []
     inactive: list[InactiveRule] = []
     for rule in rules:
-        entry = entries.get(rule.id, Given(named=False))
-        level = _level(entry, rule.id, source, found) or common or rule.enforcement
-        missing = [key for key in rule.needed if key not in entry.options]
-        if missing and not entry.options and (level is Enforcement.DISABLED or not entry.named):
-            disabled = entry.named and level is Enforcement.DISABLED
-            inactive.append(InactiveRule(rule, "it is disabled" if disabled else f"it needs {_quoted(missing)}"))
-            continue
-        if missing:
-            lacks = f"lacks {_quoted(missing)}, without which it checks nothing"
-            found.append(f"{source}: {rule.id} is configured but {lacks}")
-            continue
-        options = _options(rule, entry.options, source, found)
-        if options is None:
-            continue
-        if level is Enforcement.DISABLED:
-            inactive.append(InactiveRule(rule, "it is disabled"))
-        else:
-            active.append(ActiveRule(rule, level, options))
+        chosen = _choose(rule, entries.get(rule.id, Given(named=False)), common, source, found)
+        if isinstance(chosen, ActiveRule):
+            active.append(chosen)
+        elif chosen is not None:
+            inactive.append(chosen)
     if found:
         raise ConfigurationError(found)
-    return Configuration(tuple(active), tuple(inactive))
+    return Configuration(tuple(active), tuple(inactive), waivers is None)
+
+
+def _choose(
+    rule: Rule[Any], entry: Given, common: Enforcement | None, source: str, problems: list[str]
+) -> ActiveRule | InactiveRule | None:
+    """What holds for one rule; None, and a problem added, if that can't be said."""
+    own = _level(entry, rule.id, source, problems)
+    level = own or common or rule.enforcement
+    missing = " and ".join(_quoted(group) for group in rule.needed if not any(key in entry.options for key in group))
+    if missing and not entry.options and (level is Enforcement.DISABLED or not entry.named):
+        disabled = entry.named and level is Enforcement.DISABLED
+        return InactiveRule(rule, "it is disabled" if disabled else f"it needs {missing}")
+    if missing:
+        problems.append(f"{source}: {rule.id} is configured but lacks {missing}, without which it checks nothing")
+        return None
+    options = _options(rule, entry.options, source, problems)
+    if options is None:
+        return None
+    if level is not Enforcement.DISABLED:
+        return ActiveRule(rule, level, options)
+    if entry.options and own is None and common is None:
+        problems.append(
+            f"{source}: {rule.id} is configured but disabled by default: give it an enforcementLevel, "
+            f"{_either(_LEVELS)}"
+        )
+        return None
+    return InactiveRule(rule, "it is disabled" if entry.named or common else "it is disabled by default")
 
 
 def _level(entry: Given, name: str, source: str, problems: list[str]) -> Enforcement | None:
@@ -176,8 +203,11 @@ def _level(entry: Given, name: str, source: str, problems: list[str]) -> Enforce
     return None
 
 
-def _options(rule: Rule[Any], given: Mapping[str, Any], source: str, problems: list[str]) -> Options | None:
+def _options(rule: Rule[Any], given: Mapping[str, Any], source: str, problems: list[str]) -> ReportOptions | None:
     """The options as a model; None, and a problem added for each thing that is wrong."""
+    if not given:
+        # The same as validating nothing, which would cost each rule 2 ms at the start of every preview.
+        return rule.options.model_construct()  # type: ignore[no-any-return]
     given = _whole_numbers(given)
     try:
         # Strict, so that nothing passes here that the schema forbids.
@@ -230,4 +260,4 @@ def _either(words: Sequence[str]) -> str:
 
 
 def _quoted(words: Iterable[str]) -> str:
-    return " and ".join(f'"{word}"' for word in words)
+    return " or ".join(f'"{word}"' for word in words)

@@ -7,15 +7,37 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timezone
+from enum import Enum
+from fractions import Fraction
+from typing import Final
 
 from pulumi_ampersand.inventory import Entry, Inventory
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies.configuration import ActiveRule, Configuration
-from pulumi_ampersand_policies.rule import Breach, Enforcement, Severity, Unverified
-from pulumi_ampersand_policies.rules import readable_connections, verifiable_connections
+from pulumi_ampersand_policies.rule import (
+    Breach,
+    Enforcement,
+    Requirement,
+    Severity,
+    TolerableOptions,
+    Unverified,
+)
+from pulumi_ampersand_policies.rules import readable_connections, required_connections, verifiable_connections
+from pulumi_ampersand_policies.waiver import Approval
+
+MORE: Final = "run pulumi-ampersand audit, or set maxReported of {rule}"
+"""How to see the findings that a preview leaves out."""
+
+
+class State(str, Enum):
+    """Whether a finding breaks the gate."""
+
+    OPEN = "open"
+    WAIVED = "waived"
+    TOLERATED = "tolerated"
 
 
 @dataclass(frozen=True)
@@ -25,14 +47,16 @@ class Finding:
     Attributes:
         rule: The rule's ID.
         severity: How bad it is.
-        enforcement: What it does to a deployment.
+        enforcement: What it does to a deployment as long as it is open.
         project: The Ampersand project; empty if it is about no connection.
         connection: The connection's ID; empty if it is about no connection.
-        provider: The connection's provider.
-        group: The group's ref.
+        provider: The connection's provider, or the one that is required.
+        group: The group's ref, or the one that is required.
         consumer: The consumer's ref.
         message: What is wrong, on one line that is safe on a terminal.
         remediation: How to mend it, likewise.
+        state: Whether it breaks the gate.
+        waiver: The waiver that waives it.
     """
 
     rule: str
@@ -45,11 +69,15 @@ class Finding:
     consumer: str
     message: str
     remediation: str
+    state: State = State.OPEN
+    waiver: Approval | None = None
 
     @property
     def fingerprint(self) -> str:
-        """The same for the same rule, project and connection, whatever the message says."""
-        return hashlib.sha256(json.dumps([self.rule, self.project, self.connection]).encode()).hexdigest()
+        """The same for the same rule, project and connection or requirement, whatever the message says."""
+        required = [] if self.project else [self.provider, self.group] if self.provider or self.group else []
+        parts = [self.rule, self.project, self.connection, *required]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -69,12 +97,51 @@ class NotEvaluated:
     crashed: bool = False
 
 
+class WaiverState(str, Enum):
+    """What became of a waiver."""
+
+    USED = "used"
+    UNUSED = "unused"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True)
+class WaiverUse:
+    """What became of a waiver in an evaluation.
+
+    Attributes:
+        rule: The rule that it is configured for.
+        waiver: The waiver.
+        state: Whether it waived a finding; an expired one is expired even if it would have had none to waive.
+    """
+
+    rule: str
+    waiver: Approval
+    state: WaiverState
+
+
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation gave, sorted: severest first, then by rule and connection."""
+    """What an evaluation gave, sorted: severest first, then by rule and connection; waivers as they are configured."""
 
     findings: tuple[Finding, ...]
     not_evaluated: tuple[NotEvaluated, ...]
+    waivers: tuple[WaiverUse, ...] = ()
+
+
+@dataclass
+class _Judgement:
+    """What a rule said."""
+
+    breaches: list[Breach]
+    unverified: list[tuple[Unverified, bool]]
+    applicable: int
+
+    @property
+    def judged(self) -> int:
+        """How many connections could be judged."""
+        open_ones = {id(item.entry) for item, _ in self.unverified if isinstance(item.entry, Entry)}
+        return self.applicable - len(open_ones)
 
 
 def evaluate(inventory: Inventory, configuration: Configuration, now: datetime) -> Evaluation:
@@ -87,53 +154,163 @@ def evaluate(inventory: Inventory, configuration: Configuration, now: datetime) 
     """
     findings: list[Finding] = []
     not_evaluated: list[NotEvaluated] = []
-    gaps: list[tuple[Entry | None, str]] = []
+    waivers: list[WaiverUse] = []
+    gaps: list[tuple[Entry | Requirement | None, str]] = []
     verifiable: ActiveRule | None = None
-    if inventory.unread and configuration.active(readable_connections.RULE.id) is None:
-        for reason in inventory.unread:
-            not_evaluated.append(NotEvaluated(readable_connections.RULE.id, "", one_line(reason)))
-            gaps.append((None, reason))
+    today = now.astimezone(timezone.utc).date() if configuration.waivers else None
+
+    def conclude(active: ActiveRule, judgement: _Judgement) -> None:
+        made, uses = _waived(active, _findings(active, judgement.breaches), today)
+        findings.extend(_tolerated(active, made, judgement.judged))
+        waivers.extend(uses)
+
+    for rule, reasons in _unreported(inventory, configuration):
+        not_evaluated += [NotEvaluated(rule, "", one_line(reason)) for reason in reasons]
+        gaps += [(None, reason) for reason in reasons]
     for active in configuration.rules:
-        if active.rule is verifiable_connections.RULE:
+        if active.rule.id == verifiable_connections.RULE.id:
             verifiable = active
             continue
-        breaches, unverified = _judge(active, inventory, now)
-        findings.extend(_findings(active, breaches))
-        for item, crashed in unverified:
-            name = item.entry.connection.id if item.entry else ""
+        judgement = _judge(active, inventory, now)
+        conclude(active, judgement)
+        for item, crashed in judgement.unverified:
+            name = item.entry.connection.id if isinstance(item.entry, Entry) else ""
             not_evaluated.append(NotEvaluated(active.rule.id, one_line(name), one_line(item.reason), crashed))
             gaps.append((item.entry, f"{active.rule.id} was not evaluated: {item.reason}"))
     if verifiable is not None:
-        breaches, unverified = _judge(verifiable, inventory, now)
+        judgement = _judge(verifiable, inventory, now)
         not_evaluated.extend(
-            NotEvaluated(verifiable.rule.id, "", one_line(item.reason), crashed) for item, crashed in unverified
+            NotEvaluated(verifiable.rule.id, "", one_line(item.reason), crashed)
+            for item, crashed in judgement.unverified
         )
-        breaches += [Breach(text, entry) for entry, text in gaps]
-        breaches += [Breach(f"{verifiable.rule.id} was not evaluated: {item.reason}") for item, _ in unverified]
-        findings.extend(_findings(verifiable, breaches))
-    findings.sort(key=lambda finding: (-finding.severity.rank, finding.rule, finding.project, finding.connection))
+        judgement.breaches += [Breach(text, entry) for entry, text in gaps]
+        judgement.breaches += [
+            Breach(f"{verifiable.rule.id} was not evaluated: {item.reason}") for item, _ in judgement.unverified
+        ]
+        conclude(verifiable, judgement)
+    findings.sort(key=_order)
     not_evaluated.sort(key=lambda item: (item.rule, item.connection))
-    return Evaluation(tuple(findings), tuple(not_evaluated))
+    return Evaluation(tuple(findings), tuple(not_evaluated), tuple(waivers))
 
 
-def _judge(
-    active: ActiveRule, inventory: Inventory, now: datetime
-) -> tuple[list[Breach], list[tuple[Unverified, bool]]]:
+def of_one_source(configuration: Configuration) -> Configuration:
+    """The rules that judge each data source by itself."""
+    return replace(configuration, rules=tuple(active for active in configuration.rules if not active.rule.whole))
+
+
+def of_all_sources(configuration: Configuration) -> Configuration:
+    """The rules that judge all data sources at once, with what collects what they couldn't judge, if there are any.
+
+    What ``verifiable-connections`` has to say by itself it has said of each source.
+    """
+    rules = [active for active in configuration.rules if active.rule.whole]
+    collecting = configuration.active(verifiable_connections.RULE.id)
+    if rules and collecting is not None:
+        rules.append(collecting._replace(rule=replace(collecting.rule, check=_silent)))
+    return replace(configuration, rules=tuple(rules))
+
+
+def _silent(_inventory: Inventory, _options: object, _now: datetime) -> Iterator[Breach | Unverified]:
+    return iter(())
+
+
+def _order(finding: Finding) -> tuple[int, str, str, str, str, str]:
+    return (
+        -finding.severity.rank,
+        finding.rule,
+        finding.project,
+        finding.connection,
+        finding.provider,
+        finding.group,
+    )
+
+
+def _unreported(inventory: Inventory, configuration: Configuration) -> Iterable[tuple[str, Sequence[str]]]:
+    """What no active rule reports, although nobody can switch off that it wasn't looked at."""
+    if configuration.active(readable_connections.RULE.id) is None:
+        yield readable_connections.RULE.id, inventory.unread
+    if configuration.active(required_connections.RULE.id) is None:
+        yield (
+            required_connections.RULE.id,
+            [f'the gate names connection "{name}", which doesn\'t exist' for name in inventory.missing],
+        )
+
+
+def _judge(active: ActiveRule, inventory: Inventory, now: datetime) -> _Judgement:
     """What a rule says. A rule that crashes keeps what it said before, and the rest is not evaluated."""
-    breaches: list[Breach] = []
-    unverified: list[tuple[Unverified, bool]] = []
+    rule, options = active.rule, active.options
+    judgement = _Judgement([], [], 0)
     try:
-        for said in active.rule.check(inventory, active.options, now):
+        if rule.applies is not None:
+            applies = rule.applies
+            inventory = inventory.where(lambda entry: applies(entry, options))
+        judgement.applicable = len(inventory)
+        for said in rule.check(inventory, options, now):
             if isinstance(said, Breach):
-                breaches.append(said)
+                judgement.breaches.append(said)
             else:
-                unverified.append((said, False))
+                judgement.unverified.append((said, False))
     except Exception as error:  # noqa: BLE001 - whatever a rule does wrong, it must not look like a pass
         where = _innermost(error)
-        unverified.append(
+        judgement.unverified.append(
             (Unverified(f"the rule crashed with {type(error).__name__} {where}; report this defect"), True)
         )
-    return breaches, unverified
+    return judgement
+
+
+def _waived(active: ActiveRule, findings: list[Finding], today: date | None) -> tuple[list[Finding], list[WaiverUse]]:
+    """The findings, waived where a waiver of today waives them, and what became of the waivers.
+
+    Args:
+        active: The rule and its options.
+        findings: What it found.
+        today: The day in UTC; None if waivers are to be ignored.
+    """
+    given: Sequence[Approval] = getattr(active.options, "waivers", ())
+    if today is None or not given:
+        return findings, []
+    used: set[int] = set()
+    made = []
+    for finding in findings:
+        covering = [(number, waiver) for number, waiver in enumerate(given) if waiver.covers(finding)]
+        valid = [(number, waiver) for number, waiver in covering if waiver.waives(today)]
+        if valid:
+            used.update(number for number, _ in valid)
+            made.append(replace(finding, state=State.WAIVED, waiver=valid[0][1]))
+        elif covering:
+            last = max((waiver for _, waiver in covering), key=lambda waiver: waiver.expires)
+            expired = f"its waiver expired after {last.expires}, {last.describe()}"
+            made.append(replace(finding, message=one_line(f"{finding.message}; {expired}")))
+        else:
+            made.append(finding)
+    uses = []
+    for number, waiver in enumerate(given):
+        state = WaiverState.USED if number in used else WaiverState.UNUSED
+        uses.append(WaiverUse(active.rule.id, waiver, state if waiver.waives(today) else WaiverState.EXPIRED))
+    return made, uses
+
+
+def _tolerated(active: ActiveRule, findings: list[Finding], judged: int) -> list[Finding]:
+    """The findings, all open ones tolerated if they are no more than the rule tolerates."""
+    if not isinstance(active.options, TolerableOptions) or not active.options.tolerate:
+        return findings
+    allowance = allowed(active.options.tolerate, judged)
+    broken = sum(finding.state is State.OPEN for finding in findings)
+    if broken > allowance:
+        return findings
+    return [replace(finding, state=State.TOLERATED) if finding.state is State.OPEN else finding for finding in findings]
+
+
+def allowed(tolerate: int | str, judged: int) -> int:
+    """How many findings a tolerance allows.
+
+    Args:
+        tolerate: A count, or a percentage ("2%") of the connections that were judged, rounded down.
+        judged: How many were.
+    """
+    if isinstance(tolerate, int):
+        return tolerate
+    return int(Fraction(tolerate.removesuffix("%")) * judged / 100)
 
 
 def _innermost(error: Exception) -> str:
@@ -145,8 +322,8 @@ def _innermost(error: Exception) -> str:
 
 
 def _findings(active: ActiveRule, breaches: Iterable[Breach]) -> list[Finding]:
-    """One finding for each connection, with all its causes."""
-    causes: dict[int, tuple[Entry | None, list[str]]] = {}
+    """One finding for each connection or requirement, with all its causes."""
+    causes: dict[int, tuple[Entry | Requirement | None, list[str]]] = {}
     for number, breach in enumerate(breaches):
         # Causes that concern no connection have nothing to be joined by.
         key = id(breach.entry) if breach.entry is not None else -1 - number
@@ -154,10 +331,22 @@ def _findings(active: ActiveRule, breaches: Iterable[Breach]) -> list[Finding]:
     return [_finding(active, entry, texts) for entry, texts in causes.values()]
 
 
-def _finding(active: ActiveRule, entry: Entry | None, causes: list[str]) -> Finding:
+def _finding(active: ActiveRule, entry: Entry | Requirement | None, causes: list[str]) -> Finding:
     rule, cause = active.rule, one_line("; ".join(causes), 800)
-    if entry is None:
-        return Finding(rule.id, rule.severity, active.enforcement, "", "", "", "", "", cause, rule.remedy())
+    if not isinstance(entry, Entry):
+        about = Requirement() if entry is None else entry
+        return Finding(
+            rule=rule.id,
+            severity=rule.severity,
+            enforcement=active.enforcement,
+            project="",
+            connection=one_line(about.connection),
+            provider=one_line(about.provider),
+            group=one_line(about.group),
+            consumer="",
+            message=cause,
+            remediation=rule.remedy(),
+        )
     connection = entry.connection
     group, consumer = connection.group, connection.consumer
     return Finding(
@@ -181,14 +370,35 @@ def describe(entry: Entry) -> str:
     return f"{one_line(connection.id, 120)} ({who})"
 
 
-def lines(evaluation: Evaluation, active: ActiveRule) -> list[str]:
-    """What a preview shows of one rule: a line for each finding, as many as its ``maxReported`` allows."""
+def lines(evaluation: Evaluation, active: ActiveRule) -> list[tuple[str, Enforcement]]:
+    """What a preview shows of one rule: a line for each finding, as many as its ``maxReported`` allows, and its level.
+
+    Findings that are waived or tolerated come last, as advice: they don't break the gate, and they aren't hidden.
+    """
     findings = [finding for finding in evaluation.findings if finding.rule == active.rule.id]
+    findings.sort(key=lambda finding: finding.state is not State.OPEN)
     limit = active.options.max_reported
-    shown = [one_line(f"{finding.message}. {finding.remediation}") for finding in findings[:limit]]
+    shown = [(_line(finding), _level(finding)) for finding in findings[:limit]]
     if len(findings) > limit:
-        shown.append(f"and {len(findings) - limit} more; set maxReported of {active.rule.id} to see them")
+        level = max((_level(finding) for finding in findings[limit:]), key=lambda level: level is Enforcement.MANDATORY)
+        shown.append((f"and {len(findings) - limit} more: {MORE.format(rule=active.rule.id)}", level))
+    broken = sum(finding.state is State.OPEN for finding in findings)
+    tolerate = getattr(active.options, "tolerate", 0)
+    if broken and tolerate:
+        shown.append((f"{broken} in all, more than are tolerated ({tolerate})", active.enforcement))
     return shown
+
+
+def _level(finding: Finding) -> Enforcement:
+    return finding.enforcement if finding.state is State.OPEN else Enforcement.ADVISORY
+
+
+def _line(finding: Finding) -> str:
+    if finding.state is State.WAIVED and finding.waiver is not None:
+        waiver = finding.waiver
+        return one_line(f"{finding.message}. Waived until {waiver.expires}, {waiver.describe()}")
+    tolerated = "Tolerated. " if finding.state is State.TOLERATED else ""
+    return one_line(f"{finding.message}. {tolerated}{finding.remediation}")
 
 
 def crashes(evaluation: Evaluation) -> list[str]:

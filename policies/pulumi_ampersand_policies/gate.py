@@ -16,7 +16,7 @@ from pydantic.alias_generators import to_camel
 from pulumi_ampersand.arguments import nearest
 from pulumi_ampersand.errors import AmpersandError
 from pulumi_ampersand.inventory import Inventory
-from pulumi_ampersand.settings import NAMESPACE, Access, Details, Lookup, Settings, default_details
+from pulumi_ampersand.settings import API_KEY_VARIABLE, NAMESPACE, Access, Details, Lookup, Settings, default_details
 
 if TYPE_CHECKING:
     from pulumi_ampersand.client import Client
@@ -111,6 +111,23 @@ def chosen(pack: bool | Gate | None, config: Mapping[str, str]) -> Gate | None:
     return Gate() if pack else None
 
 
+def trusted(pack: bool | Gate | None, config: Mapping[str, str], environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The part of the stack's configuration that says how a gate is read.
+
+    A gate of the pack's configuration is there so that a pull request to the stack can't loosen it. Then neither may
+    the stack's configuration lead it to another server, or to another organisation by another key: where the
+    environment has a key, only the project is taken from the stack.
+
+    Args:
+        pack: What the pack's configuration says of the gate; see `chosen`.
+        config: The stack's configuration under full keys.
+        environ: The environment.
+    """
+    if not pack or not environ.get(API_KEY_VARIABLE):
+        return config
+    return {key: value for key, value in config.items() if key == f"{NAMESPACE}:project"}
+
+
 def explain(error: Mapping[str, Any], model: type[BaseModel]) -> str:
     """One of pydantic's errors as a clause that names the key, what is allowed and the nearest valid key."""
     place = ".".join(map(str, error["loc"]))
@@ -149,13 +166,9 @@ def read(
     if gate.connection_ids is None:
         return whole
     found = {entry.connection.id for entry in whole}
-    where = ", ".join(f'"{project}"' for project in projects)
-    missing = [
-        f"the gate names connection \"{name}\", which project {where} doesn't have (or the gate's filters exclude)"
-        for name in gate.connection_ids
-        if name not in found and not whole.unread
-    ]
-    return Inventory.merge([whole, Inventory(unread=missing)])
+    # What could not be read may hold those that weren't found.
+    missing = [] if whole.unread else [name for name in gate.connection_ids if name not in found]
+    return Inventory.merge([whole, Inventory(missing=missing)])
 
 
 def _read_project(client: Client, project: str, gate: Gate, details: Details) -> Inventory:

@@ -1,20 +1,27 @@
-"""What rules about scopes and expiry have in common: the authorization-code grant and how long it lasts."""
+"""What rules about scopes and expiry have in common: the authorization-code grant, its scopes and how long it lasts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
-from typing import NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from msgspec import UNSET
+from pydantic import Field
 
 from pulumi_ampersand.inventory import Entry
 from pulumi_ampersand.model import AUTHORIZATION_CODE_SCHEMES, DETAILS_GAP, Observation, Token, parse_time
 
 _T = TypeVar("_T")
 
+Text = Annotated[str, Field(min_length=1)]
+ScopeGlobs = dict[str, list[Text]]
+"""For each provider, or ``*`` for those without an entry of their own, globs of scopes."""
+
 _BLOCK = "oauth2AuthorizationCode"
 _NOT_SENT = "the API didn't send them"
+_NO_TIME = "the API didn't send a time"
+NOT_OBSERVED = "how it was found wasn't passed on"
 
 
 class Expiry(NamedTuple):
@@ -34,6 +41,11 @@ def has_grant(entry: Entry) -> bool:
     return entry.connection.auth_scheme in AUTHORIZATION_CODE_SCHEMES or entry.observation.oauth
 
 
+def with_grant(entry: Entry, _options: Any) -> bool:
+    """The same, as what a rule applies to."""
+    return has_grant(entry)
+
+
 def for_provider(choices: Mapping[str, _T], provider: str) -> _T | None:
     """The choice for a provider; its own entry replaces the one for ``*``."""
     return choices.get(provider, choices.get("*"))
@@ -42,6 +54,14 @@ def for_provider(choices: Mapping[str, _T], provider: str) -> _T | None:
 def why_no_scopes(observation: Observation) -> str:
     """Why the granted scopes of a connection aren't known."""
     return f"its granted scopes are unknown: {_gap('scopes', observation) or _NOT_SENT}"
+
+
+def why_no_app_scopes(entry: Entry) -> str:
+    """Why the scopes that the provider app asks for aren't known."""
+    for name in ("providerApp.scopes", "providerApp"):
+        if name in entry.observation.gaps:
+            return f"the scopes of its provider app are unknown: {entry.observation.gaps[name]} as {name}"
+    return f"the scopes of its provider app are unknown: {_NOT_SENT}"
 
 
 def _gap(field: str, observation: Observation) -> str | None:
@@ -68,31 +88,73 @@ def effective_expiry(observation: Observation) -> Expiry | str | None:
         The expiry; None if it works until it is revoked; or a sentence that says why that isn't known.
     """
     if observation.status is None:
-        return "how it was found wasn't passed on"
+        return NOT_OBSERVED
     refresh = observation.refresh_token
-    if refresh is UNSET:
-        gap = _gap("refreshToken", observation)
-        if gap or observation.access_token is None:
-            return f"its token times are unknown: {gap or _NOT_SENT}"
-        return (
-            "whether it has a refresh token is unknown: the API didn't send one, which a list may leave out; "
-            'set details to "auto"'
-        )
-    if isinstance(refresh, Token):
+    if not isinstance(refresh, Token | None):
+        return why_no_refresh_token(observation)
+    if refresh is not None:
         return _expiry(refresh, "refresh token", f"{_BLOCK}.refreshToken.expiresAt", observation)
+    expiry = access_token_expiry(observation)
+    return f"it has no refresh token, and {expiry}" if isinstance(expiry, str) else expiry
+
+
+def access_token_expiry(observation: Observation) -> Expiry | str:
+    """When the access token expires, or a clause that says why that isn't known."""
     if observation.access_token is None:
-        return "it has no refresh token, and the access token's times are unknown"
+        return f"the access token's times are unknown: {_gap('accessToken', observation) or _NOT_SENT}"
     expiry = _expiry(observation.access_token, "access token", f"{_BLOCK}.accessToken.expiresAt", observation)
-    return expiry or "it has no refresh token, and when the access token expires is unknown"
+    return expiry or f"when the access token expires is unknown: {_NO_TIME}"
+
+
+def shortage(expiry: Expiry, limit: timedelta, minimum: str, now: datetime) -> str | None:
+    """A clause with the figures if a credential is expired or expires too soon.
+
+    Args:
+        expiry: When it expires.
+        limit: How long it must still work. What expires in exactly so long is fine.
+        minimum: The limit in words.
+        now: The time to judge by.
+    """
+    left = expiry.at - now
+    if left <= timedelta(0):
+        return f"{expiry.what} expired {describe_span(-left)} ago, {describe_time(expiry.at)}"
+    if left < limit:
+        return f"{expiry.what} expires in {describe_span(left)}, {describe_time(expiry.at)}; minimum {minimum}"
+    return None
+
+
+def why_no_refresh_token(observation: Observation) -> str:
+    """Why it isn't known whether a connection has a refresh token."""
+    if observation.status is None:
+        return NOT_OBSERVED
+    gap = _gap("refreshToken", observation)
+    if gap or observation.access_token is None:
+        return f"its token times are unknown: {gap or _NOT_SENT}"
+    return (
+        "whether it has a refresh token is unknown: the API didn't send one, which a list may leave out; "
+        'set details to "auto"'
+    )
+
+
+def why_no_issue_time(observation: Observation) -> str:
+    """Why it isn't known when the refresh token was issued."""
+    if not isinstance(observation.refresh_token, Token):
+        return why_no_refresh_token(observation)
+    return f"when the refresh token was issued is unknown: {_gap('refreshToken.issuedAt', observation) or _NO_TIME}"
 
 
 def _expiry(token: Token, what: str, field: str, observation: Observation) -> Expiry | str | None:
     if field in observation.gaps:
-        return f"when its {what} expires is unknown: {observation.gaps[field]} as {field}"
+        return f"when the {what} expires is unknown: {observation.gaps[field]} as {field}"
     if token.expires_at is None:
         return None
     at = parse_time(token.expires_at)
-    return Expiry(what, at) if at else f"when its {what} expires is unknown: expiresAt is no time"
+    return Expiry(what, at) if at else f"when the {what} expires is unknown: expiresAt is no time"
+
+
+def known_time(text: str | None) -> datetime | None:
+    """A time that the API may not have sent."""
+    return parse_time(text) if text is not None else None
 
 
 def describe_time(moment: datetime) -> str:
@@ -105,6 +167,10 @@ def describe_span(span: timedelta) -> str:
     seconds = int(span.total_seconds())
     for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= size:
-            count = seconds // size
-            return f"{count} {unit}{'s' if count > 1 else ''}"
+            return plural(seconds // size, unit)
     return "less than a minute"
+
+
+def plural(count: float, unit: str) -> str:
+    """A number of things: "1 day", "2.5 days"."""
+    return f"{count:g} {unit}{'' if count == 1 else 's'}"

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent import futures
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_origin
 
 import grpc
 from google.protobuf import empty_pb2, json_format
@@ -27,8 +27,9 @@ from pulumi_ampersand.settings import Access, unknown_keys
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies import configuration as policy_configuration
 from pulumi_ampersand_policies.configuration import ALL, Configuration, ConfigurationError, Given
-from pulumi_ampersand_policies.evaluation import Evaluation, crashes, evaluate, lines
-from pulumi_ampersand_policies.gate import Gate, GateError, chosen, read
+from pulumi_ampersand_policies.documentation import address
+from pulumi_ampersand_policies.evaluation import Evaluation, crashes, evaluate, lines, of_all_sources, of_one_source
+from pulumi_ampersand_policies.gate import Gate, GateError, chosen, read, trusted
 from pulumi_ampersand_policies.rule import Enforcement, Rule, Severity
 from pulumi_ampersand_policies.rules import RULES, readable_connections, verifiable_connections
 
@@ -45,6 +46,9 @@ MESSAGE_LIMIT: Final = 400 * 1024 * 1024
 """Bytes in one message, the engine's own limit: documents may be large."""
 
 NOT_TARGETED: Final = "its connections were not evaluated: it isn't targeted by this operation"
+UNKNOWN_UNTIL_UPDATE: Final = (
+    "its connections were not evaluated: a filter isn't known until the update, which judges them then"
+)
 
 # Both from the engine's sdk/go/common/resource/properties.go and plugin/rpc.go: how unknown values and secrets travel.
 _UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
@@ -59,9 +63,9 @@ _LEVELS: Final = {
 _UNSET: Final = proto.REMEDIATE
 """Stands for "no level given" where the engine merges what we announce with the user's configuration.
 
-Announced for the rules that need options: only so can one of them that its user names, which is a mistake without the
-options, be told from one that nobody mentions. In return, "remediate" is seen to be a mistake for the others only; here
-it gives the rule's default level.
+Announced for the rules that need options or are off by default: only so can one of them that its user names, which is a
+mistake without the options or a level, be told from one that nobody mentions. In return, "remediate" is seen to be a
+mistake for the others only; here it gives the rule's default level.
 """
 _SEVERITIES: Final = {
     Severity.LOW: proto.POLICY_SEVERITY_LOW,
@@ -90,7 +94,7 @@ class Servicer(proto.AnalyzerServicer):
         connect: Callable[[Access], Client] | None = None,
     ) -> None:
         self._rules = rules
-        self._needing = [rule.id for rule in rules if rule.needed]
+        self._needing = [rule.id for rule in rules if rule.needed or rule.enforcement is Enforcement.DISABLED]
         self._environ = environ
         self._now = now
         self._connect = connect
@@ -155,12 +159,15 @@ class Servicer(proto.AnalyzerServicer):
         return proto.AnalyzeResponse()
 
     def AnalyzeStack(self, request: proto.AnalyzeStackRequest, _context: grpc.ServicerContext) -> proto.AnalyzeResponse:
-        """Report a stack that has neither a data source nor a gate, where one is required."""
-        active, options = self._configuration.active(readable_connections.RULE.id), self._readable()
-        if self._problems or active is None or options is None or not options.require or self._gate is not None:
-            return proto.AnalyzeResponse()
+        """Judge all data sources at once, and report a stack without any, where one is required."""
         # Without the stack's configuration nobody knows whether it has a gate: the stack's note says so.
-        if not self._has_stack or any(resource.type in DATA_SOURCE_TYPES for resource in request.resources):
+        if self._problems or self._gate is not None:
+            return proto.AnalyzeResponse()
+        sources = [resource for resource in request.resources if resource.type in DATA_SOURCE_TYPES]
+        if sources:
+            return proto.AnalyzeResponse(diagnostics=self._data_sources([source.properties for source in sources]))
+        active, options = self._configuration.active(readable_connections.RULE.id), self._readable()
+        if active is None or options is None or not options.require or not self._has_stack:
             return proto.AnalyzeResponse()
         return proto.AnalyzeResponse(
             diagnostics=[_diagnostic(active.rule, active.enforcement, readable_connections.UNGATED)]
@@ -180,16 +187,18 @@ class Servicer(proto.AnalyzerServicer):
     def _judge_stack(self) -> list[proto.AnalyzeDiagnostic]:
         problems = [*self._problems, *unknown_keys(self._config, self._project)]
         options = self._readable()
+        own = None if options is None else options.gate
         try:
-            self._gate = chosen(options.gate if options else None, self._config)
+            self._gate = chosen(own, self._config)
         except GateError as error:
             problems.append(str(error))
         if problems:
             self._problems = tuple(problems)
             return [_broken_configuration(problems)]
         if self._gate is not None:
-            return self._report(read(self._gate, self._config, self._environ, self._connect))
-        if self._has_stack or (options and options.gate is False):
+            config = trusted(own, self._config, self._environ)
+            return self._report(read(self._gate, config, self._environ, self._connect), self._configuration)
+        if self._has_stack or own is False:
             return []
         return self._not_evaluated(
             "a gate in the stack's configuration, if there is one, was not evaluated: "
@@ -205,30 +214,44 @@ class Servicer(proto.AnalyzerServicer):
         )
 
     def _data_source(self, properties: Any) -> list[proto.AnalyzeDiagnostic]:
-        """Judge what a data source read."""
-        texts: dict[str, str] = {}
-        for name in ("connections", "observations"):
-            value = _text(properties.fields.get(name))
-            if value is None:
-                return self._not_evaluated(NOT_TARGETED)
-            if value == _UNKNOWN:
-                return self._not_evaluated(
-                    "its connections were not evaluated: a filter isn't known until the update, which judges them then"
-                )
-            texts[name] = value
-        project = _text(properties.fields.get("project")) or ""
-        try:
-            return self._report(Inventory.from_documents(texts["connections"], texts["observations"], project))
-        except AmpersandError as error:
-            return self._not_evaluated(f"its connections were not evaluated: {error}")
+        """Judge what a data source read, but for what is judged of all of them at once."""
+        found = _inventory(properties)
+        if isinstance(found, str):
+            return self._not_evaluated(found)
+        return self._report(found, of_one_source(self._configuration))
 
-    def _report(self, inventory: Inventory) -> list[proto.AnalyzeDiagnostic]:
-        return _diagnostics(evaluate(inventory, self._configuration, self._now()), self._configuration)
+    def _data_sources(self, all_properties: Iterable[Any]) -> list[proto.AnalyzeDiagnostic]:
+        """Judge what all data sources read. Where one isn't known, its own note says so."""
+        configuration = of_all_sources(self._configuration)
+        found = [_inventory(properties) for properties in (all_properties if configuration.rules else ())]
+        parts = [part for part in found if isinstance(part, Inventory)]
+        return self._report(Inventory.merge(parts), configuration) if len(parts) == len(found) else []
+
+    def _report(self, inventory: Inventory, configuration: Configuration) -> list[proto.AnalyzeDiagnostic]:
+        return _diagnostics(evaluate(inventory, configuration, self._now()), configuration)
 
     def _not_evaluated(self, reason: str) -> list[proto.AnalyzeDiagnostic]:
         """One note for all rules together."""
         verifiable = self._configuration.active(verifiable_connections.RULE.id)
         return [_diagnostic(verifiable.rule, verifiable.enforcement, one_line(reason))] if verifiable else []
+
+
+def _inventory(properties: Any) -> Inventory | str:
+    """What a data source read, or a sentence that says why its connections can't be judged."""
+    texts: dict[str, str] = {}
+    for name in ("connections", "observations"):
+        value = _text(properties.fields.get(name))
+        if value is None:
+            return NOT_TARGETED
+        if value == _UNKNOWN:
+            return UNKNOWN_UNTIL_UPDATE
+        texts[name] = value
+    try:
+        return Inventory.from_documents(
+            texts["connections"], texts["observations"], _text(properties.fields.get("project")) or ""
+        )
+    except AmpersandError as error:
+        return f"its connections were not evaluated: {error}"
 
 
 def _text(value: Any) -> str | None:
@@ -259,34 +282,63 @@ def _given(sent: Mapping[str, proto.PolicyConfig], needing: Sequence[str]) -> di
 
 
 def announced_properties(rule: Rule[Any]) -> dict[str, dict[str, Any]]:
-    """A rule's options as the engine is told them. Kept plain: the fine check, with better errors, is ours."""
+    """A rule's options as the engine is told them: of what type they are, where that is one, and what they mean.
+
+    Kept plain, for the fine check, with better errors, is ours; and not taken from the rule's whole schema, which takes
+    as long to make as all rules take to import.
+    """
     return {
-        name: {key: part[key] for key in ("type", "description") if isinstance(part.get(key), str)}
-        for name, part in rule.schema["properties"].items()
+        part.alias or name: {
+            **({"type": kind} if (kind := _TYPES.get(get_origin(part.annotation) or part.annotation)) else {}),
+            **({"description": part.description} if part.description else {}),
+        }
+        for name, part in rule.options.model_fields.items()
     }
+
+
+_TYPES: Final[dict[Any, str]] = {
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    dict: "object",
+    list: "array",
+    tuple: "array",
+}
+
+
+def tags(rule: Rule[Any]) -> list[str]:
+    """Words to find a rule by, with the controls that ask for it: Pulumi has a field for one framework only."""
+    return [*rule.tags, *map(str, rule.controls)]
 
 
 def _announce(rule: Rule[Any]) -> proto.PolicyInfo:
     schema = proto.PolicyConfigSchema()
     schema.properties.update(announced_properties(rule))
-    return proto.PolicyInfo(
+    info = proto.PolicyInfo(
         name=rule.id,
         displayName=rule.title,
         description=rule.title,
         enforcementLevel=_LEVELS[rule.enforcement],
         severity=_SEVERITIES[rule.severity],
-        policy_type=proto.POLICY_TYPE_RESOURCE,
+        policy_type=proto.POLICY_TYPE_STACK if rule.whole else proto.POLICY_TYPE_RESOURCE,
         configSchema=schema,
         remediation_steps=rule.remedy(),
-        tags=rule.tags,
+        tags=tags(rule),
+        url=address(rule.id),
     )
+    for control in rule.controls[:1]:
+        info.framework.CopyFrom(
+            proto.PolicyComplianceFramework(**control.framework._asdict(), reference=control.reference)
+        )
+    return info
 
 
 def _diagnostics(evaluation: Evaluation, configuration: Configuration) -> list[proto.AnalyzeDiagnostic]:
     """Findings as violations, severest first, each rule's capped."""
     made: list[proto.AnalyzeDiagnostic] = []
     for active in sorted(configuration.rules, key=lambda active: (-active.rule.severity.rank, active.rule.id)):
-        made += [_diagnostic(active.rule, active.enforcement, line) for line in lines(evaluation, active)]
+        made += [_diagnostic(active.rule, level, line) for line, level in lines(evaluation, active)]
     if configuration.active(verifiable_connections.RULE.id) is None:
         rule = verifiable_connections.RULE
         made += [_diagnostic(rule, Enforcement.MANDATORY, line) for line in crashes(evaluation)]

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from pulumi_ampersand.inventory import Entry, Inventory
 from pulumi_ampersand.terminal import one_line
+from pulumi_ampersand_policies.compliance import Control
+from pulumi_ampersand_policies.waiver import Waiver
 
 
 class Severity(str, Enum):
@@ -44,8 +46,8 @@ class Enforcement(str, Enum):
     DISABLED = "disabled"
 
 
-class Options(BaseModel):
-    """What every rule can be given. A rule with options of its own inherits from this.
+class ReportOptions(BaseModel):
+    """What every rule can be given, even one that can't be waived.
 
     Field names are camel case in configuration files. A field without a default makes the rule inactive until it is
     given.
@@ -56,7 +58,37 @@ class Options(BaseModel):
     max_reported: int = Field(20, ge=1, description="How many findings of the rule a preview shows for one resource.")
 
 
-OptionsT = TypeVar("OptionsT", bound=Options)
+class TolerableOptions(ReportOptions):
+    """Options of a rule of which some findings can be tolerated."""
+
+    tolerate: Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern=r"^(100|\d{1,2}(\.\d+)?)%$")] = Field(
+        0,
+        description='Up to so many findings, or percent ("2%") of the connections judged, don\'t break the gate.',
+    )
+
+
+class Options(TolerableOptions):
+    """What nearly every rule can be given. A rule with options of its own inherits from this."""
+
+    waivers: tuple[Waiver, ...] = Field((), description="Findings that somebody answers for, until a day.")
+
+
+OptionsT = TypeVar("OptionsT", bound=ReportOptions)
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """What a configuration asks for and no connection fulfils: what a finding is about where that is no connection.
+
+    Attributes:
+        connection: The ID of the connection that must exist; empty for any.
+        provider: The provider; empty for any.
+        group: The group's ref; empty for any.
+    """
+
+    connection: str = ""
+    provider: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,11 +97,11 @@ class Breach:
 
     Attributes:
         cause: What is wrong, with the figures; a clause without a full stop. May hold hostile text.
-        entry: The connection that breaks it; None where it is no single one.
+        entry: The connection or the requirement that it is about; None where it is no single one.
     """
 
     cause: str
-    entry: Entry | None = None
+    entry: Entry | Requirement | None = None
 
 
 @dataclass(frozen=True)
@@ -78,11 +110,11 @@ class Unverified:
 
     Attributes:
         reason: Why not; a clause without a full stop. May hold hostile text.
-        entry: The connection that could not be judged; None where it is no single one.
+        entry: The connection or the requirement that could not be judged; None where it is no single one.
     """
 
     reason: str
-    entry: Entry | None = None
+    entry: Entry | Requirement | None = None
 
 
 Check = Callable[[Inventory, OptionsT, datetime], Iterator["Breach | Unverified"]]
@@ -100,7 +132,13 @@ class Rule(Generic[OptionsT]):
         remediation: How to mend it, one sentence; ``{connection}`` stands for the connection's ID.
         check: Yields what breaks the rule and what could not be judged; says nothing of what keeps it.
         options: The model of its options.
+        applies: Which connections it is about, by its options; all of them where it is None. Only those reach
+            ``check``.
+        needs: Options of which at least one must be given, or the rule is inactive. Those without a default must be
+            given in any case.
+        whole: Whether it judges everything that a stack reads at once, instead of each data source by itself.
         tags: Words to find it by.
+        controls: What in compliance frameworks asks for it.
     """
 
     id: str
@@ -110,12 +148,17 @@ class Rule(Generic[OptionsT]):
     remediation: str
     check: Check[OptionsT]
     options: type[OptionsT]
-    tags: tuple[str, ...] = field(default=())
+    applies: Callable[[Entry, OptionsT], bool] | None = None
+    needs: tuple[str, ...] = ()
+    whole: bool = False
+    tags: tuple[str, ...] = ()
+    controls: tuple[Control, ...] = ()
 
-    @property
-    def needed(self) -> tuple[str, ...]:
-        """The options without which the rule is inactive."""
-        return tuple(part.alias or name for name, part in self.options.model_fields.items() if part.is_required())
+    @cached_property
+    def needed(self) -> tuple[tuple[str, ...], ...]:
+        """The options without which the rule is inactive: of each group at least one."""
+        alone = [(part.alias or name,) for name, part in self.options.model_fields.items() if part.is_required()]
+        return (*alone, *([self.needs] if self.needs else []))
 
     @cached_property
     def schema(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ structured properties once for every policy. Their JSON Schemas lie in ``schemas
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Annotated, Final, NamedTuple, TypeVar
 
@@ -48,12 +48,13 @@ class Inventory:
         pairs: Connections and how they were found, in any order.
         project: The project that they were read from, ID or name.
         unread: Why parts of it could not be read, one sentence each: a project that wasn't reachable, say.
+        missing: IDs of connections that were asked for and don't exist.
 
     Raises:
         AnswerError: Two connections have the same ID and aren't the same.
     """
 
-    __slots__ = ("_entries", "unread")
+    __slots__ = ("_entries", "missing", "unread")
 
     @without_collection()
     def __init__(
@@ -61,8 +62,10 @@ class Inventory:
         pairs: Iterable[Found] = (),
         project: str = "",
         unread: Sequence[str] = (),
+        missing: Sequence[str] = (),
     ) -> None:
         self.unread = tuple(unread)
+        self.missing = tuple(missing)
         found: dict[str, Found] = {}
         for pair in pairs:
             if found.setdefault(pair[0].id, pair) != pair:
@@ -99,10 +102,19 @@ class Inventory:
     @classmethod
     def merge(cls, parts: Sequence[Inventory]) -> Inventory:
         """One inventory of several. What was read twice, from a project named twice say, is in it once."""
-        whole = cls(unread=[reason for part in parts for reason in part.unread])
         entries = {(entry.connection.id, entry.project): entry for part in parts for entry in part}
+        whole = cls(
+            unread=[reason for part in parts for reason in part.unread],
+            missing=[connection_id for part in parts for connection_id in part.missing],
+        )
         whole._entries = tuple(entries[key] for key in sorted(entries))
         return whole
+
+    def where(self, chosen: Callable[[Entry], bool]) -> Inventory:
+        """The connections that are chosen, and what could not be read all the same."""
+        part = Inventory(unread=self.unread, missing=self.missing)
+        part._entries = tuple(filter(chosen, self))
+        return part
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries)

@@ -18,7 +18,8 @@ from msgspec import UNSET, UnsetType
 if TYPE_CHECKING:
     from typing_extensions import Never
 
-HEALTHY_STATUSES: Final = frozenset({"created", "working"})
+CREATED: Final = "created"
+HEALTHY_STATUSES: Final = frozenset({CREATED, "working"})
 """``created`` means new *or* just refreshed, so the two say the same: the credentials were accepted."""
 
 BAD_CREDENTIALS: Final = "bad_credentials"

@@ -37,7 +37,8 @@ DEFAULT_TIMEOUT: Final = 120.0
 DEFAULT_CONCURRENCY: Final = 16
 _MOST_AT_ONCE: Final = 256
 
-_DEFAULT_PLACES: Final = (f"{NAMESPACE}:apiKey", "AMP_API_KEY")
+API_KEY_VARIABLE: Final = "AMP_API_KEY"
+_DEFAULT_PLACES: Final = (f"{NAMESPACE}:apiKey", API_KEY_VARIABLE)
 """The stack-configuration key and the environment variable that hold the API key, where settings name none."""
 
 _FURTHER_KEY: Final = re.compile(r"apiKey[A-Z0-9_-][\w-]*")

@@ -2,7 +2,9 @@
 
 Broken by a connection whose status is ``bad_credentials``: the provider refused the credentials in a request, or when
 the access token was to be refreshed. The customer has revoked access, changed a password, or let a token expire. Other
-statuses keep the rule; one that this version doesn't know is reported by ``verifiable-connections``.
+statuses keep the rule (``created`` means new or just refreshed, and says nothing bad); they are compared to the letter,
+and one that this version doesn't know is reported by ``verifiable-connections``. Applies to every connection, however
+it authenticates.
 """
 
 from __future__ import annotations

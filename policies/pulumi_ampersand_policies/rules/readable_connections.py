@@ -1,8 +1,8 @@
 """``readable-connections``: the pack could read the connections that it gates.
 
-In gate mode the pack itself reads the API. Where it can't (an outage, a wrong key, an answer that makes no sense, a
-connection that doesn't exist), nothing was checked, so this rule is broken and the deployment stops. Set it to advisory
-to fail open.
+In gate mode the pack itself reads the API. Where it can't (an outage, a wrong key, an answer that makes no sense),
+nothing was checked, so this rule is broken and the deployment stops. Set it to advisory to fail open. It can't be
+waived or tolerated.
 
 Options: ``gate`` asks for gate mode and wins over the stack's ``ampersand:gate``, so that a pull request to the stack
 can't remove it; ``false`` turns it off. ``require`` breaks the rule for a stack that has neither a data source nor a
@@ -18,7 +18,7 @@ from pydantic import Field
 
 from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand_policies.gate import Gate
-from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
+from pulumi_ampersand_policies.rule import Breach, Enforcement, ReportOptions, Rule, Severity, Unverified
 
 UNGATED = (
     "this stack has neither an Ampersand data source nor a gate, so no connection was checked; "
@@ -26,7 +26,7 @@ UNGATED = (
 )
 
 
-class ReadableConnections(Options):
+class ReadableConnections(ReportOptions):
     """Options of ``readable-connections``."""
 
     gate: bool | Gate | None = Field(None, description="Connections that the pack reads and judges by itself.")

@@ -5,9 +5,11 @@ is itself a list is kept by any one of its scopes::
 
     {"required-scopes": {"scopes": {"salesforce": ["api", ["refresh_token", "offline_access"]], "*": ["profile"]}}}
 
-Scopes are compared to the letter, as RFC 6749 has it. An empty list of granted scopes means that nothing was granted;
-no list means that the API didn't say, which is not evaluated. Applies to connections with an OAuth authorization-code
-grant.
+Scopes are compared to the letter, as RFC 6749 has it: upper and lower case differ, and a string that holds several
+scopes is taken apart at its spaces. An empty list of granted scopes means that nothing was granted; no list means that
+the API didn't say, which is not evaluated. A provider's own entry replaces the one for ``*``, an empty one asks for
+nothing. Applies to connections with an OAuth authorization-code grant whose provider has an entry that asks for
+something.
 """
 
 from __future__ import annotations
@@ -18,33 +20,33 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pulumi_ampersand.inventory import Inventory
-from pulumi_ampersand_policies.grant import for_provider, has_grant, why_no_scopes
+from pulumi_ampersand.inventory import Entry, Inventory
+from pulumi_ampersand_policies.grant import Text, for_provider, has_grant, why_no_scopes
 from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
-
-_Scope = Annotated[str, Field(min_length=1)]
 
 
 class RequiredScopes(Options):
     """Options of ``required-scopes``."""
 
-    scopes: dict[str, list[_Scope | Annotated[list[_Scope], Field(min_length=1)]]] = Field(
+    scopes: dict[str, list[Text | Annotated[list[Text], Field(min_length=1)]]] = Field(
         min_length=1,
         description='For each provider, or "*": scopes that must be granted; of a list inside the list, any one.',
     )
 
 
+def applies(entry: Entry, options: RequiredScopes) -> bool:
+    """Whether anything is asked for."""
+    return has_grant(entry) and bool(for_provider(options.scopes, entry.connection.provider))
+
+
 def check(inventory: Inventory, options: RequiredScopes, _now: datetime) -> Iterator[Breach | Unverified]:
     """Look for scopes that weren't granted."""
     for entry in inventory:
-        connection = entry.connection
-        wanted = for_provider(options.scopes, connection.provider)
-        if not wanted or not has_grant(entry):
-            continue
-        if connection.scopes is None:
+        if entry.connection.scopes is None:
             yield Unverified(why_no_scopes(entry.observation), entry)
             continue
-        granted = set(connection.scopes)
+        wanted = for_provider(options.scopes, entry.connection.provider) or ()
+        granted = set(entry.connection.scopes)
         missing = [
             " or ".join(choices)
             for choices in ([item] if isinstance(item, str) else item for item in wanted)
@@ -65,5 +67,6 @@ RULE = Rule(
     ),
     check=check,
     options=RequiredScopes,
+    applies=applies,
     tags=("scopes", "availability"),
 )

@@ -2,8 +2,10 @@
 
 Judges the *effective* expiry: of the refresh token where there is one (one without an expiry works until it is
 revoked), else of the access token. Broken when it is past, or strictly nearer than ``minDays`` (7): a credential that
-expires in exactly seven days keeps the rule. Not evaluated where neither expiry is known, and where the API left open
-whether there is a refresh token. Applies to connections with an OAuth authorization-code grant.
+expires in exactly seven days, to the second, keeps the rule, one that expires this second is expired. Times may have
+any offset and any number of fraction digits; one without an offset is taken as UTC. There is no allowance for clocks
+that differ: choose ``minDays`` larger. Not evaluated where neither expiry is known, and where the API left open whether
+there is a refresh token. Applies to connections with an OAuth authorization-code grant.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from datetime import datetime, timedelta
 from pydantic import Field
 
 from pulumi_ampersand.inventory import Inventory
-from pulumi_ampersand_policies.grant import describe_span, describe_time, effective_expiry, has_grant
+from pulumi_ampersand_policies.grant import effective_expiry, plural, shortage, with_grant
 from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
 
 
@@ -28,19 +30,11 @@ def check(inventory: Inventory, options: TokenExpiry, now: datetime) -> Iterator
     """Compare each effective expiry with the limit."""
     limit = timedelta(days=options.min_days)
     for entry in inventory:
-        if not has_grant(entry):
-            continue
         expiry = effective_expiry(entry.observation)
         if isinstance(expiry, str):
             yield Unverified(expiry, entry)
-        elif expiry is not None:
-            left = expiry.at - now
-            if left <= timedelta(0):
-                yield Breach(f"{expiry.what} expired {describe_span(-left)} ago, {describe_time(expiry.at)}", entry)
-            elif left < limit:
-                when = f"expires in {describe_span(left)}, {describe_time(expiry.at)}"
-                minimum = f"minimum {options.min_days:g} day{'' if options.min_days == 1 else 's'}"
-                yield Breach(f"{expiry.what} {when}; {minimum}", entry)
+        elif expiry is not None and (short := shortage(expiry, limit, plural(options.min_days, "day"), now)):
+            yield Breach(short, entry)
 
 
 RULE = Rule(
@@ -51,5 +45,6 @@ RULE = Rule(
     remediation="Have the customer authorise again: pulumi-ampersand reauth {connection}",
     check=check,
     options=TokenExpiry,
+    applies=with_grant,
     tags=("credentials", "expiry", "availability"),
 )

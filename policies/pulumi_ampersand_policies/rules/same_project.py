@@ -1,0 +1,42 @@
+"""``same-project``: connection, group, consumer and provider app belong to one project.
+
+Broken when their project IDs differ: a customer's connection was made with another project's app, say, or moved. A
+group, consumer or provider app that the connection doesn't have is nothing to compare; one that is there without a
+project ID, and a connection without one, are not evaluated, unless those that are known differ already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from pulumi_ampersand.inventory import Inventory
+from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
+
+
+def check(inventory: Inventory, _options: Options, _now: datetime) -> Iterator[Breach | Unverified]:
+    """Compare project IDs."""
+    for entry in inventory:
+        connection = entry.connection
+        parts = {"group": connection.group, "consumer": connection.consumer, "provider app": connection.provider_app}
+        projects = {"connection": connection.project_id} | {
+            name: part.project_id for name, part in parts.items() if part is not None
+        }
+        known = {project for project in projects.values() if project is not None}
+        if len(known) > 1:
+            listed = ", ".join(f"{name} {project}" for name, project in projects.items() if project is not None)
+            yield Breach(f"its parts belong to different projects: {listed}", entry)
+        elif unknown := [name for name, project in projects.items() if project is None]:
+            yield Unverified(f"the API didn't send the projectId of its {' and '.join(unknown)}", entry)
+
+
+RULE = Rule(
+    id="same-project",
+    title="Connection, group, consumer and provider app belong to one project",
+    severity=Severity.HIGH,
+    enforcement=Enforcement.MANDATORY,
+    remediation="Have the customer connect anew in the right project, and delete this connection in Ampersand",
+    check=check,
+    options=Options,
+    tags=("projects", "separation"),
+)
