@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from builders import grant, sent, two_projects
+from builders import two_projects
 from conftest import MakeStack
 from pulumi_ampersand.sandbox import Sandbox
+from pulumi_ampersand_policies.testing import connection as sent
+from pulumi_ampersand_policies.testing import grant
 from stack import Stack
 
 pytestmark = pytest.mark.engine

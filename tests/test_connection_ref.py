@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from builders import sent
 from conftest import MakeStack
 from programs import IMPORTS, failure
 from pulumi_ampersand.sandbox import Project, Sandbox
+from pulumi_ampersand_policies.testing import connection as sent
 
 pytestmark = pytest.mark.engine
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from msgspec import UNSET
 
-from builders import NOW, answer, at, grant, sent
+from builders import answer
 from clients import CLIENTS, KEY, Connect, FakeTime
 from pulumi_ampersand.answers import read_connection, read_connections
 from pulumi_ampersand.client import AsyncClient
@@ -25,6 +25,8 @@ from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand.model import DETAILS_GAP, Found, Token
 from pulumi_ampersand.sandbox import Sandbox
 from pulumi_ampersand.settings import DETAILS, Access, ApiKey, Details
+from pulumi_ampersand_policies.testing import NOW, at, grant
+from pulumi_ampersand_policies.testing import connection as sent
 
 TOO_MANY = (
     'its details were not asked for: details="auto" asks for 1000 connections in one read; '

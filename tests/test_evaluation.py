@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, at, grant, inventory, listed, sent
 from mixed_expectations import BREAKS, CONFIGURATION, NOT_EVALUATED
 from pulumi_ampersand.answers import read_connections
 from pulumi_ampersand.inventory import Inventory
@@ -22,6 +21,8 @@ from pulumi_ampersand_policies.configuration import Configuration, default, pars
 from pulumi_ampersand_policies.evaluation import Evaluation, Finding, NotEvaluated, describe, evaluate
 from pulumi_ampersand_policies.rule import Breach, Check, Enforcement, Options, Rule, Severity, Unverified
 from pulumi_ampersand_policies.rules import RULES, no_bad_credentials, verifiable_connections
+from pulumi_ampersand_policies.testing import NOW, at, grant, inventory
+from pulumi_ampersand_policies.testing import connection as sent
 
 SECRET = "s3cret-in-an-exception"
 
@@ -143,7 +144,9 @@ def test_severity_comes_before_the_rules_name() -> None:
 def test_what_was_not_evaluated_is_sorted() -> None:
     """What could not be evaluated is listed by rule and connection."""
     connections = [sent(name, oauth2AuthorizationCode=None) for name in "cab"]
-    evaluation = evaluate(listed(*connections), configured({"required-scopes": {"scopes": {"*": ["api"]}}}), NOW)
+    evaluation = evaluate(
+        inventory(*connections, complete=False), configured({"required-scopes": {"scopes": {"*": ["api"]}}}), NOW
+    )
     assert [(item.rule, item.connection) for item in evaluation.not_evaluated] == [
         (rule, name) for rule in ("required-scopes", "token-expiry") for name in "abc"
     ]
@@ -214,7 +217,7 @@ class TestVerifiableConnections:
         """One finding for each connection, with its own causes and those of all other rules."""
         connection = sent(status="suspended", oauth2AuthorizationCode=None)
         wanted = configured({"required-scopes": {"scopes": {"*": ["api"]}}})
-        evaluation = evaluate(listed(connection), wanted, NOW)
+        evaluation = evaluate(inventory(connection, complete=False), wanted, NOW)
         (finding,) = evaluation.findings
         assert (finding.rule, finding.enforcement) == ("verifiable-connections", Enforcement.ADVISORY)
         assert finding.message == (
@@ -231,14 +234,18 @@ class TestVerifiableConnections:
     def test_it_can_fail_closed(self, level: str) -> None:
         """Set to mandatory, what could not be evaluated stops a deployment."""
         evaluation = evaluate(
-            listed(sent(oauth2AuthorizationCode=None)), configured({"verifiable-connections": level}), NOW
+            inventory(sent(oauth2AuthorizationCode=None), complete=False),
+            configured({"verifiable-connections": level}),
+            NOW,
         )
         assert [finding.enforcement.value for finding in evaluation.findings] == [level]
 
     def test_disabled_it_reports_nothing_and_loses_nothing(self) -> None:
         """Without the rule there is no finding, but what wasn't evaluated is still told."""
         evaluation = evaluate(
-            listed(sent(oauth2AuthorizationCode=None)), configured({"verifiable-connections": "disabled"}), NOW
+            inventory(sent(oauth2AuthorizationCode=None), complete=False),
+            configured({"verifiable-connections": "disabled"}),
+            NOW,
         )
         assert not evaluation.findings
         assert [item.rule for item in evaluation.not_evaluated] == ["token-expiry"]
@@ -392,7 +399,7 @@ class TestMixed:
 
     def test_a_list_leaves_refresh_tokens_open(self, connections: list[Any]) -> None:
         """A list that shows no refresh token doesn't say that there is none: not evaluated instead of broken."""
-        evaluation = evaluate(listed(*connections), self.WANTED, NOW)
+        evaluation = evaluate(inventory(*connections, complete=False), self.WANTED, NOW)
         found = breaks(evaluation)
         without = {"conn_halden_salesforce", "conn_meble_google"}
         expected = {
@@ -404,7 +411,7 @@ class TestMixed:
 
     def test_documents_say_the_same(self, connections: list[Any]) -> None:
         """What travels through a stack is judged like what was read."""
-        for read in (inventory(*connections), listed(*connections)):
+        for read in (inventory(*connections), inventory(*connections, complete=False)):
             travelled = Inventory.from_documents(*read.documents())
             assert evaluate(travelled, self.WANTED, NOW) == evaluate(read, self.WANTED, NOW)
 

@@ -10,13 +10,15 @@ import pulumi
 import pytest
 from pulumi.output import Unknown
 
-from builders import answer, grant, sent
+from builders import answer
 from pulumi_ampersand.answers import read_connections
 from pulumi_ampersand.details import with_gap
 from pulumi_ampersand.errors import SettingsError
 from pulumi_ampersand.expectation import Expect, describe, misses, not_one
 from pulumi_ampersand.model import Connection, Found
 from pulumi_ampersand.terminal import one_line
+from pulumi_ampersand_policies.testing import connection as sent
+from pulumi_ampersand_policies.testing import grant
 
 HOSTILE = "x\n\x1b[31my\u202e<{%fg 1%}>\u2028z"
 """Line ends, a terminal's escape sequence, an override of the writing direction, Pulumi's colour markup."""

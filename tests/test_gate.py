@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from builders import sent, two_projects
+from builders import two_projects
 from pulumi_ampersand.client import Client
 from pulumi_ampersand.exchange import Limits
 from pulumi_ampersand.inventory import Inventory
@@ -16,6 +16,7 @@ from pulumi_ampersand.sandbox import Sandbox
 from pulumi_ampersand.settings import Access
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies.gate import Gate, GateError, chosen, read, stack_gate
+from pulumi_ampersand_policies.testing import connection as sent
 
 KEYS = "it takes projects, provider, groupRef, consumerRef, connectionIds, details"
 MUST_BE = (

@@ -13,7 +13,6 @@ from google.protobuf import empty_pb2, json_format
 from pulumi.runtime import proto
 from pulumi.runtime.proto import analyzer_pb2_grpc
 
-from builders import at, grant, inventory, listed, sent
 from mixed_expectations import BREAKS, CONFIGURATION
 from plugin import UNKNOWN, Plugin, secret, struct
 from pulumi_ampersand import __version__
@@ -25,6 +24,8 @@ from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies.pack import MESSAGE_LIMIT, Servicer
 from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
 from pulumi_ampersand_policies.rules import RULES
+from pulumi_ampersand_policies.testing import at, grant, inventory
+from pulumi_ampersand_policies.testing import connection as sent
 from stack import PACK
 
 STACK = "pulumi:pulumi:Stack"
@@ -379,7 +380,9 @@ class TestDataSource:
     def test_a_list_leaves_refresh_tokens_open(self, pack: Pack) -> None:
         """What a list doesn't say is not evaluated."""
         connection = sent(oauth2AuthorizationCode=grant(refresh=False, access=at(days=1)))
-        assert [rule for rule, _, _ in pack.judge(documents(listed(connection)))] == ["verifiable-connections"]
+        assert [rule for rule, _, _ in pack.judge(documents(inventory(connection, complete=False)))] == [
+            "verifiable-connections"
+        ]
 
     def test_hostile_names(self, pack: Pack) -> None:
         """Whatever customers are called, messages are single harmless lines."""
@@ -456,7 +459,7 @@ class TestRoot:
             found = Inventory(client.list_connections(server.project, details=details))
         assert here.root() == here.judge(documents(found))
         if details == "never":
-            assert documents(found) == documents(listed(*server.connections))
+            assert documents(found) == documents(inventory(*server.connections, complete=False))
 
     @pytest.mark.parametrize(
         ("gate", "asked"),

@@ -22,13 +22,14 @@ from pulumi.dynamic.dynamic import serialize_provider
 from pulumi.runtime import proto
 from pulumi.runtime.proto import provider_pb2_grpc
 
-from builders import sent, two_projects
+from builders import two_projects
 from plugin import UNKNOWN, Plugin, secret, struct
 from pulumi_ampersand.answers import read_connections
 from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand.provider import ConnectionsProvider
 from pulumi_ampersand.sandbox import Sandbox
 from pulumi_ampersand.terminal import one_line
+from pulumi_ampersand_policies.testing import connection as sent
 
 RECORDED = "gASVOAAAAAAAAACMGXB1bHVtaV9hbXBlcnNhbmQucHJvdmlkZXKUjBNDb25uZWN0aW9uc1Byb3ZpZGVylJOUKYGULg=="
 """What states hold as ``__provider``, recorded with version 0.1.0. Never change it: old states must stay usable."""

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 import httpx
 import pytest
 
-from builders import answer, grant, sent, two_projects
+from builders import answer, two_projects
 from pulumi_ampersand.client import Client
 from pulumi_ampersand.errors import (
     AnswerError,
@@ -27,6 +27,8 @@ from pulumi_ampersand.query import Query
 from pulumi_ampersand.reads import Reads
 from pulumi_ampersand.sandbox import Sandbox
 from pulumi_ampersand.settings import Access, ApiKey, Settings
+from pulumi_ampersand_policies.testing import connection as sent
+from pulumi_ampersand_policies.testing import grant
 
 _T = TypeVar("_T")
 

@@ -14,7 +14,6 @@ import jsonschema
 import pytest
 from pydantic import ValidationError
 
-from builders import NOW, at, grant, inventory, listed, sent
 from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies import configuration, rules
@@ -28,6 +27,8 @@ from pulumi_ampersand_policies.rules import (
     token_expiry,
     verifiable_connections,
 )
+from pulumi_ampersand_policies.testing import NOW, at, grant, inventory
+from pulumi_ampersand_policies.testing import connection as sent
 
 NOTHING: tuple[list[str], list[str]] = ([], [])
 HOSTILE = "x\n\x1b[31m; rm -rf ~ '\u202e<{%fg 1%}>$(id)\ud800"
@@ -252,7 +253,7 @@ class TestTokenExpiry:
     def test_refresh_token_without_expiry_beats_an_expired_access_token(self) -> None:
         """What works until it is revoked keeps the rule."""
         connection = sent(oauth2AuthorizationCode=grant(refresh=None, access=at(days=-9)))
-        assert judge(self.RULE, listed(connection)) == NOTHING
+        assert judge(self.RULE, inventory(connection, complete=False)) == NOTHING
 
     @pytest.mark.parametrize(
         ("block", "reason"),
@@ -292,7 +293,7 @@ class TestTokenExpiry:
     def test_a_list_does_not_say_that_there_is_no_refresh_token(self, access: str | None) -> None:
         """A list may leave refresh tokens out, so one that isn't listed is unknown, not absent."""
         breaches, unverified = judge(
-            self.RULE, listed(sent(oauth2AuthorizationCode=grant(refresh=False, access=access)))
+            self.RULE, inventory(sent(oauth2AuthorizationCode=grant(refresh=False, access=access)), complete=False)
         )
         assert not breaches
         (reason,) = unverified
@@ -303,14 +304,14 @@ class TestTokenExpiry:
 
     def test_a_list_without_credentials_says_nothing(self) -> None:
         """A connection listed without its credentials isn't evaluated."""
-        breaches, unverified = judge(self.RULE, listed(sent(oauth2AuthorizationCode=None)))
+        breaches, unverified = judge(self.RULE, inventory(sent(oauth2AuthorizationCode=None), complete=False))
         assert not breaches
         assert unverified == ["its token times are unknown: the API didn't send them"]
 
     def test_a_listed_refresh_token_counts(self) -> None:
         """A refresh token that a list does show is judged."""
         connection = sent(oauth2AuthorizationCode=grant(refresh=at(days=1)))
-        assert len(judge(self.RULE, listed(connection))[0]) == 1
+        assert len(judge(self.RULE, inventory(connection, complete=False))[0]) == 1
 
     def test_without_observations_it_is_not_evaluated(self) -> None:
         """Without how it was found nothing can be said."""
@@ -322,7 +323,7 @@ class TestTokenExpiry:
         connections = {
             "told": inventory(sent(oauth2AuthorizationCode=grant(refresh=at(days=1)))),
             "absent": inventory(sent(oauth2AuthorizationCode=grant(refresh=False, access=at(days=1)))),
-            "unknown": listed(sent(oauth2AuthorizationCode=grant(refresh=False, access=at(days=1)))),
+            "unknown": inventory(sent(oauth2AuthorizationCode=grant(refresh=False, access=at(days=1))), complete=False),
         }
         for name, found in connections.items():
             travelled = Inventory.from_documents(*found.documents())

@@ -26,7 +26,7 @@ from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand.settings import Access, unknown_keys
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies import configuration as policy_configuration
-from pulumi_ampersand_policies.configuration import ALL, Configuration, ConfigurationError, Given
+from pulumi_ampersand_policies.configuration import ALL, WAIVERS, Configuration, ConfigurationError, Given
 from pulumi_ampersand_policies.documentation import address
 from pulumi_ampersand_policies.evaluation import Evaluation, crashes, evaluate, lines, of_all_sources, of_one_source
 from pulumi_ampersand_policies.gate import Gate, GateError, chosen, read, trusted
@@ -51,7 +51,7 @@ UNKNOWN_UNTIL_UPDATE: Final = (
 )
 
 # Both from the engine's sdk/go/common/resource/properties.go and plugin/rpc.go: how unknown values and secrets travel.
-_UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 _SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
 _SECRET: Final = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the name of a kind of value
 
@@ -94,7 +94,6 @@ class Servicer(proto.AnalyzerServicer):
         connect: Callable[[Access], Client] | None = None,
     ) -> None:
         self._rules = rules
-        self._needing = [rule.id for rule in rules if rule.needed or rule.enforcement is Enforcement.DISABLED]
         self._environ = environ
         self._now = now
         self._connect = connect
@@ -129,7 +128,9 @@ class Servicer(proto.AnalyzerServicer):
             version=__version__,
             supportsConfig=True,
             policies=[_announce(rule) for rule in self._rules],
-            initialConfig={rule_id: proto.PolicyConfig(enforcementLevel=_UNSET) for rule_id in self._needing},
+            initialConfig={
+                rule_id: proto.PolicyConfig(enforcementLevel=_UNSET) for rule_id in _unset_by_default(self._rules)
+            },
         )
 
     def ConfigureStack(
@@ -144,8 +145,7 @@ class Servicer(proto.AnalyzerServicer):
     def Configure(self, request: proto.ConfigureAnalyzerRequest, _context: grpc.ServicerContext) -> empty_pb2.Empty:
         """Check the pack's configuration. What is wrong becomes a violation: raising would print a traceback."""
         try:
-            given = _given(request.policyConfig, self._needing)
-            self._configuration = policy_configuration.resolve(given, "policy pack configuration", self._rules)
+            self._configuration = configured(request.policyConfig, self._rules)
         except ConfigurationError as error:
             self._problems = error.problems
         return empty_pb2.Empty()
@@ -215,7 +215,7 @@ class Servicer(proto.AnalyzerServicer):
 
     def _data_source(self, properties: Any) -> list[proto.AnalyzeDiagnostic]:
         """Judge what a data source read, but for what is judged of all of them at once."""
-        found = _inventory(properties)
+        found = inventory_of(properties)
         if isinstance(found, str):
             return self._not_evaluated(found)
         return self._report(found, of_one_source(self._configuration))
@@ -223,7 +223,7 @@ class Servicer(proto.AnalyzerServicer):
     def _data_sources(self, all_properties: Iterable[Any]) -> list[proto.AnalyzeDiagnostic]:
         """Judge what all data sources read. Where one isn't known, its own note says so."""
         configuration = of_all_sources(self._configuration)
-        found = [_inventory(properties) for properties in (all_properties if configuration.rules else ())]
+        found = [inventory_of(properties) for properties in (all_properties if configuration.rules else ())]
         parts = [part for part in found if isinstance(part, Inventory)]
         return self._report(Inventory.merge(parts), configuration) if len(parts) == len(found) else []
 
@@ -236,14 +236,14 @@ class Servicer(proto.AnalyzerServicer):
         return [_diagnostic(verifiable.rule, verifiable.enforcement, one_line(reason))] if verifiable else []
 
 
-def _inventory(properties: Any) -> Inventory | str:
+def inventory_of(properties: Any) -> Inventory | str:
     """What a data source read, or a sentence that says why its connections can't be judged."""
     texts: dict[str, str] = {}
     for name in ("connections", "observations"):
         value = _text(properties.fields.get(name))
         if value is None:
             return NOT_TARGETED
-        if value == _UNKNOWN:
+        if value == UNKNOWN:
             return UNKNOWN_UNTIL_UPDATE
         texts[name] = value
     try:
@@ -266,13 +266,26 @@ def _text(value: Any) -> str | None:
     return value.string_value if kind == "string_value" else json_format.MessageToJson(value)
 
 
+def configured(sent: Mapping[str, proto.PolicyConfig], rules: Sequence[Rule[Any]]) -> Configuration:
+    """The configuration that the engine hands over.
+
+    Raises:
+        ConfigurationError: Something in it isn't allowed.
+    """
+    return policy_configuration.resolve(_given(sent, _unset_by_default(rules)), "policy pack configuration", rules)
+
+
+def _unset_by_default(rules: Sequence[Rule[Any]]) -> list[str]:
+    return [rule.id for rule in rules if rule.needed or rule.enforcement is Enforcement.DISABLED]
+
+
 def _given(sent: Mapping[str, proto.PolicyConfig], needing: Sequence[str]) -> dict[str, Given]:
     """The user's configuration, as far as the engine's merging with what we announced lets it be seen."""
     common = sent[ALL].enforcementLevel if ALL in sent else None
     given = {}
     for name, entry in sent.items():
         # The engine gives the level of "all" to every rule; a wrong one is reported once, of "all" itself.
-        unset = name != ALL and (
+        unset = name not in {ALL, WAIVERS} and (
             entry.enforcementLevel == common or (entry.enforcementLevel == _UNSET and name in needing)
         )
         level = None if unset else proto.EnforcementLevel.Name(entry.enforcementLevel).lower()
