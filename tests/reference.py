@@ -1,6 +1,7 @@
-"""Writes the reference of the Python package into provider/README.md, from its signatures and docstrings.
+"""Writes the reference of the Python package into provider/README.md, and a page for each rule.
 
-Run as a program it rewrites what stands between two marks and leaves the rest alone. It reads source text, because that
+Both come from signatures, docstrings and metadata. Run as a program it rewrites what stands between two marks of the
+README, leaving the rest alone, and the rules' pages. It reads source text, because that
 holds what running code has forgotten: the texts after attributes, and defaults as they were written.
 """
 
@@ -16,6 +17,9 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
+
+from pulumi_ampersand_policies import documentation
+from pulumi_ampersand_policies.rules import RULES
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PACKAGE: Final = ROOT / "provider" / "pulumi_ampersand"
@@ -120,6 +124,17 @@ def updated(text: str) -> str:
     if not begin or not end:
         raise ValueError(f"{README.name} lacks the marks {BEGIN} and {END}")
     return f"{before}{BEGIN}\n\n{rendered()}\n{END}{after}"
+
+
+def pages() -> dict[str, str]:
+    """The page of each rule by its file's name, and one that lists them."""
+    rows = [
+        f"| [{rule.id}]({rule.id}.md) | {rule.enforcement.value} | {rule.severity.value} | {rule.title} |"
+        for rule in RULES
+    ]
+    table = ["| rule | by default | severity | what is true of connections that keep it |", "|---|---|---|---|", *rows]
+    index = "\n".join(["# The rules", "", *table]) + "\n"
+    return {f"{rule.id}.md": documentation.page(rule) for rule in RULES} | {"README.md": index}
 
 
 def _exports() -> dict[str, str]:
@@ -383,6 +398,8 @@ def main() -> int:
     """Rewrite the reference."""
     text = README.read_text(encoding="utf-8")
     README.write_text(updated(text), encoding="utf-8")
+    for name, content in pages().items():
+        (documentation.FOLDER / name).write_text(content, encoding="utf-8")
     return 0
 
 

@@ -14,6 +14,7 @@ import pytest
 import pulumi_ampersand
 import reference
 from pulumi_ampersand.settings import CONFIG_KEYS, DEFAULT_API_URL, DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT, Settings
+from pulumi_ampersand_policies import documentation
 
 README = reference.README.read_text(encoding="utf-8")
 ITEMS = {item.name: item for item in reference.items()}
@@ -31,6 +32,12 @@ def rows(title: str) -> list[list[str]]:
 def test_the_reference_is_up_to_date() -> None:
     """What is written is what signatures and docstrings say."""
     assert reference.updated(README) == README, f"provider/README.md is out of date; run: {reference.COMMAND}"
+
+
+def test_the_rules_pages_are_up_to_date() -> None:
+    """Each rule has its page, and the folder holds nothing else."""
+    written = {path.name: path.read_text(encoding="utf-8") for path in documentation.FOLDER.iterdir()}
+    assert written == reference.pages(), f"a rule's page is out of date; run: {reference.COMMAND}"
 
 
 def test_everything_exported_is_described_once() -> None:

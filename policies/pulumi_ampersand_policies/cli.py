@@ -13,8 +13,13 @@ import click
 from pulumi_ampersand._version import __version__
 
 _COMMANDS: Final = {
+    "config": (
+        "pulumi_ampersand_policies.config_command:config",
+        "Check and start configurations of the policy pack.",
+    ),
     "pack": ("pulumi_ampersand_policies.pack_command:pack", "Make a policy pack that runs these rules."),
     "reauth": ("pulumi_ampersand_policies.reauth_command:reauth", "Make a link at which a customer authorises again."),
+    "rules": ("pulumi_ampersand_policies.rules_command:rules", "List and explain the rules."),
     "sandbox": ("pulumi_ampersand.sandbox.command:sandbox", "Answer the Ampersand API's calls on this computer."),
 }
 """Where each command is, and what it does, so that listing them imports none."""

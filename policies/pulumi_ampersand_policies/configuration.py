@@ -23,7 +23,7 @@ ALL: Final = "all"
 WAIVERS: Final = "waivers"
 """``"waivers": "disabled"`` has every waiver ignored. Written as a level, so that the engine hands it on."""
 
-_ENVIRONMENTS: Final = "environments"
+ENVIRONMENTS: Final = "environments"
 """Pulumi's own key in the file: names of ESC environments, which the CLI takes out before packs see the rest."""
 _LEVELS: Final = [level.value for level in Enforcement]
 
@@ -109,8 +109,9 @@ def parse(text: str, source: str, rules: Sequence[Rule[Any]] = RULES) -> Configu
         raise ConfigurationError([f"{source} must be a JSON object: rule: level, or rule: {{options}}"])
     entries: dict[str, Given] = {}
     problems: list[str] = []
+    known = {ALL, WAIVERS, *(rule.id for rule in rules)}
     for name, value in content.items():
-        if name == _ENVIRONMENTS and isinstance(value, list):
+        if name == ENVIRONMENTS and isinstance(value, list):
             continue
         if isinstance(value, str):
             entries[name] = Given(value)
@@ -119,6 +120,8 @@ def parse(text: str, source: str, rules: Sequence[Rule[Any]] = RULES) -> Configu
             if value.get("enforcementLevel", "") is None:
                 problems.append(f'{source}: {name}: level "null" is not allowed, only {_either(_LEVELS)}')
             entries[name] = Given(value.get("enforcementLevel"), options)
+        elif name not in known:
+            entries[name] = Given()
         else:
             problems.append(f'{source}: "{name}" must be a level ({_either(_LEVELS)}) or an object of options')
     return resolve(entries, source, rules, problems)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import click
 
-_MAIN = '''"""A policy pack with the rules of pulumi-ampersand."""
+from pulumi_ampersand._version import __version__
+from pulumi_ampersand_policies.profiles import PROFILES, profile
 
-from pulumi_ampersand_policies.pack import serve
-
-serve()
-'''
+_COPIED = ("__main__.py", "own_rules.py", "test_own_rules.py", "README.md")
 
 
 @click.group()
@@ -23,30 +24,69 @@ def pack() -> None:
 
 @pack.command()
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
-def init(directory: Path) -> None:
+@click.option(
+    "--profile",
+    "chosen",
+    type=click.Choice(PROFILES),
+    default="baseline",
+    show_default=True,
+    help="The configuration to start from.",
+)
+@click.option(
+    "--virtualenv",
+    metavar="PATH",
+    help="The virtual environment that the pack runs in, relative to DIRECTORY, instead of the one of this command; "
+    "pulumi install --policy-pack or pip makes it from requirements.txt.",
+)
+def init(directory: Path, chosen: str, virtualenv: str | None) -> None:
     """Write a runnable policy pack to DIRECTORY, which must be empty or not exist yet.
 
-    The pack runs in the Python environment that this command runs in.
+    It holds these rules, room for your own with a tested example, and a configuration. It runs in the Python
+    environment that this command runs in, unless you name another.
     """
+    texts = {name: (files("pulumi_ampersand_policies.pack_template") / name).read_text("utf-8") for name in _COPIED}
+    texts["PulumiPolicy.yaml"] = _project(virtualenv)
+    texts["requirements.txt"] = f"pulumi-ampersand=={__version__}\n"
+    texts["policy-config.json"] = profile(chosen)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if any(directory.iterdir()):
             raise click.UsageError(f"{directory} isn't empty; name a folder that is empty or doesn't exist")
-        (directory / "PulumiPolicy.yaml").write_text(_project(), encoding="utf-8")
-        (directory / "__main__.py").write_text(_MAIN, encoding="utf-8")
+        for name, text in texts.items():
+            (directory / name).write_text(text, encoding="utf-8")
     except OSError as error:
         raise click.UsageError(f"{directory} can't be written: {error.strerror}") from None
-    click.echo(f"Wrote a policy pack. Run: pulumi preview --policy-pack {directory}")
+    config = directory / "policy-config.json"
+    click.echo(f"Wrote a policy pack. Run: pulumi preview --policy-pack {directory} --policy-pack-config {config}")
+    if virtualenv is None and not _is_found():
+        click.echo(
+            f"It needs this Python, which isn't the one that Pulumi finds: set PULUMI_PYTHON_CMD={sys.executable}, "
+            "or name a virtual environment with --virtualenv",
+            err=True,
+        )
 
 
-def _project() -> str:
+def _project(virtualenv: str | None) -> str:
     """A pack's project file; YAML takes JSON as it is."""
     runtime: object = "python"
-    if sys.prefix != sys.base_prefix:
+    if virtualenv is None and _in_virtualenv():
         # Named, so that the pack runs without the environment being activated.
-        runtime = {"name": "python", "options": {"virtualenv": sys.prefix}}
+        virtualenv = sys.prefix
+    if virtualenv is not None:
+        runtime = {"name": "python", "options": {"virtualenv": virtualenv}}
     lines = (
         f"runtime: {json.dumps(runtime)}",
+        "version: 0.0.1",
         "description: Gates deployments on the health of Ampersand connections",
     )
     return "\n".join(lines) + "\n"
+
+
+def _in_virtualenv() -> bool:
+    return sys.prefix != sys.base_prefix
+
+
+def _is_found() -> bool:
+    """Whether Pulumi's Python host starts this interpreter without being told."""
+    command = os.environ.get("PULUMI_PYTHON_CMD") or shutil.which("python3") or shutil.which("python")
+    return _in_virtualenv() or (command is not None and Path(command).resolve() == Path(sys.executable).resolve())
