@@ -83,6 +83,8 @@ class Servicer(proto.AnalyzerServicer):
         environ: The environment, for an API key, root and project that the stack's configuration doesn't give.
         now: The time to judge expiry by.
         connect: Makes the client that a gate reads with; by default one that uses the network.
+        name: The pack's name.
+        version: The pack's version, a semantic one.
     """
 
     def __init__(
@@ -92,8 +94,12 @@ class Servicer(proto.AnalyzerServicer):
         environ: Mapping[str, str] = os.environ,
         now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
         connect: Callable[[Access], Client] | None = None,
+        name: str = NAME,
+        version: str = __version__,
     ) -> None:
         self._rules = rules
+        self._name = name
+        self._version = version
         self._environ = environ
         self._now = now
         self._connect = connect
@@ -118,14 +124,14 @@ class Servicer(proto.AnalyzerServicer):
 
     def GetPluginInfo(self, _request: empty_pb2.Empty, _context: grpc.ServicerContext) -> proto.PluginInfo:
         """The pack's version."""
-        return proto.PluginInfo(version=__version__)
+        return proto.PluginInfo(version=self._version)
 
     def GetAnalyzerInfo(self, _request: empty_pb2.Empty, _context: grpc.ServicerContext) -> proto.AnalyzerInfo:
         """The rules and what they can be given."""
         return proto.AnalyzerInfo(
-            name=NAME,
+            name=self._name,
             displayName="Ampersand connections",
-            version=__version__,
+            version=self._version,
             supportsConfig=True,
             policies=[_announce(rule) for rule in self._rules],
             initialConfig={
@@ -170,7 +176,7 @@ class Servicer(proto.AnalyzerServicer):
         if active is None or options is None or not options.require or not self._has_stack:
             return proto.AnalyzeResponse()
         return proto.AnalyzeResponse(
-            diagnostics=[_diagnostic(active.rule, active.enforcement, readable_connections.UNGATED)]
+            diagnostics=[self._diagnostic(active.rule, active.enforcement, readable_connections.UNGATED)]
         )
 
     def Remediate(self, _request: proto.AnalyzeRequest, _context: grpc.ServicerContext) -> proto.RemediateResponse:
@@ -194,7 +200,7 @@ class Servicer(proto.AnalyzerServicer):
             problems.append(str(error))
         if problems:
             self._problems = tuple(problems)
-            return [_broken_configuration(problems)]
+            return [self._broken_configuration(problems)]
         if self._gate is not None:
             config = trusted(own, self._config, self._environ)
             return self._report(read(self._gate, config, self._environ, self._connect), self._configuration)
@@ -228,12 +234,45 @@ class Servicer(proto.AnalyzerServicer):
         return self._report(Inventory.merge(parts), configuration) if len(parts) == len(found) else []
 
     def _report(self, inventory: Inventory, configuration: Configuration) -> list[proto.AnalyzeDiagnostic]:
-        return _diagnostics(evaluate(inventory, configuration, self._now()), configuration)
+        return self._diagnostics(evaluate(inventory, configuration, self._now()), configuration)
 
     def _not_evaluated(self, reason: str) -> list[proto.AnalyzeDiagnostic]:
         """One note for all rules together."""
         verifiable = self._configuration.active(verifiable_connections.RULE.id)
-        return [_diagnostic(verifiable.rule, verifiable.enforcement, one_line(reason))] if verifiable else []
+        return [self._diagnostic(verifiable.rule, verifiable.enforcement, one_line(reason))] if verifiable else []
+
+    def _diagnostics(self, evaluation: Evaluation, configuration: Configuration) -> list[proto.AnalyzeDiagnostic]:
+        """Findings as violations, severest first, each rule's capped."""
+        made: list[proto.AnalyzeDiagnostic] = []
+        for active in sorted(configuration.rules, key=lambda active: (-active.rule.severity.rank, active.rule.id)):
+            made += [self._diagnostic(active.rule, level, line) for line, level in lines(evaluation, active)]
+        if configuration.active(verifiable_connections.RULE.id) is None:
+            rule = verifiable_connections.RULE
+            made += [self._diagnostic(rule, Enforcement.MANDATORY, line) for line in crashes(evaluation)]
+        return made
+
+    def _diagnostic(self, rule: Rule[Any], enforcement: Enforcement, message: str) -> proto.AnalyzeDiagnostic:
+        return proto.AnalyzeDiagnostic(
+            policyName=rule.id,
+            policyPackName=self._name,
+            policyPackVersion=self._version,
+            description=rule.title,
+            message=message,
+            enforcementLevel=_LEVELS[enforcement],
+            severity=_SEVERITIES[rule.severity],
+        )
+
+    def _broken_configuration(self, problems: Iterable[str]) -> proto.AnalyzeDiagnostic:
+        """One violation for all that is wrong with the configuration, a line each. Nothing is judged by a wrong one."""
+        return proto.AnalyzeDiagnostic(
+            policyName="configuration",
+            policyPackName=self._name,
+            policyPackVersion=self._version,
+            description="The configuration is valid",
+            message="\n".join(one_line(problem) for problem in problems),
+            enforcementLevel=proto.MANDATORY,
+            severity=proto.POLICY_SEVERITY_CRITICAL,
+        )
 
 
 def inventory_of(properties: Any) -> Inventory | str:
@@ -347,53 +386,19 @@ def _announce(rule: Rule[Any]) -> proto.PolicyInfo:
     return info
 
 
-def _diagnostics(evaluation: Evaluation, configuration: Configuration) -> list[proto.AnalyzeDiagnostic]:
-    """Findings as violations, severest first, each rule's capped."""
-    made: list[proto.AnalyzeDiagnostic] = []
-    for active in sorted(configuration.rules, key=lambda active: (-active.rule.severity.rank, active.rule.id)):
-        made += [_diagnostic(active.rule, level, line) for line, level in lines(evaluation, active)]
-    if configuration.active(verifiable_connections.RULE.id) is None:
-        rule = verifiable_connections.RULE
-        made += [_diagnostic(rule, Enforcement.MANDATORY, line) for line in crashes(evaluation)]
-    return made
-
-
-def _diagnostic(rule: Rule[Any], enforcement: Enforcement, message: str) -> proto.AnalyzeDiagnostic:
-    return proto.AnalyzeDiagnostic(
-        policyName=rule.id,
-        policyPackName=NAME,
-        policyPackVersion=__version__,
-        description=rule.title,
-        message=message,
-        enforcementLevel=_LEVELS[enforcement],
-        severity=_SEVERITIES[rule.severity],
-    )
-
-
-def _broken_configuration(problems: Iterable[str]) -> proto.AnalyzeDiagnostic:
-    """One violation for all that is wrong with the configuration, a line each. Nothing is judged by a wrong one."""
-    return proto.AnalyzeDiagnostic(
-        policyName="configuration",
-        policyPackName=NAME,
-        policyPackVersion=__version__,
-        description="The configuration is valid",
-        message="\n".join(one_line(problem) for problem in problems),
-        enforcementLevel=proto.MANDATORY,
-        severity=proto.POLICY_SEVERITY_CRITICAL,
-    )
-
-
-def serve(rules: Sequence[Rule[Any]] = RULES) -> None:
+def serve(rules: Sequence[Rule[Any]] = RULES, *, name: str = NAME, version: str = __version__) -> None:
     """Run the pack: print a port, answer the engine until it ends this process.
 
     Args:
         rules: The rules to serve: ours, and any that follow the same interface.
+        name: The pack's name; choose your own for a pack that you publish.
+        version: Its version, a semantic one; each publication needs a new one.
     """
     server = grpc.server(
         futures.ThreadPoolExecutor(max_workers=4),
         options=[("grpc.max_receive_message_length", MESSAGE_LIMIT)],
     )
-    analyzer_pb2_grpc.add_AnalyzerServicer_to_server(Servicer(rules), server)
+    analyzer_pb2_grpc.add_AnalyzerServicer_to_server(Servicer(rules, name=name, version=version), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:

@@ -76,7 +76,6 @@ def _project(virtualenv: str | None) -> str:
         runtime = {"name": "python", "options": {"virtualenv": virtualenv}}
     lines = (
         f"runtime: {json.dumps(runtime)}",
-        "version: 0.0.1",
         "description: Gates deployments on the health of Ampersand connections",
     )
     return "\n".join(lines) + "\n"
