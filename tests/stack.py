@@ -96,6 +96,7 @@ class Stack:
         program: The Python program.
         environment: More environment variables, those of a sandbox for example.
         name: The project's name.
+        seconds: How long a command may take.
     """
 
     def __init__(
@@ -105,8 +106,11 @@ class Stack:
         program: str,
         environment: Mapping[str, str] | None = None,
         name: str = "test",
+        *,
+        seconds: float = _TIMEOUT,
     ) -> None:
         self.folder = folder
+        self.seconds = seconds
         folder.mkdir(parents=True, exist_ok=True)
         state = folder / ".state"
         state.mkdir()
@@ -138,7 +142,7 @@ class Stack:
             env=merged,
             capture_output=True,
             text=True,
-            timeout=_TIMEOUT,
+            timeout=self.seconds,
             check=False,
             stdin=subprocess.DEVNULL,
         )
