@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from pulumi_ampersand_policies import documentation
+from pulumi_ampersand_policies.compliance import Control
 from pulumi_ampersand_policies.rules import RULES
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -26,6 +27,8 @@ PACKAGE: Final = ROOT / "provider" / "pulumi_ampersand"
 README: Final = ROOT / "provider" / "README.md"
 BEGIN: Final = "<!-- reference: written by tests/reference.py -->"
 END: Final = "<!-- end of the reference -->"
+MANUAL: Final = ROOT / "policies" / "README.md"
+CONTROLS: Final = ("<!-- controls: written by tests/reference.py -->", "<!-- end of the controls -->")
 COMMAND: Final = "python tests/reference.py"
 
 PARTS: Final = {
@@ -113,17 +116,36 @@ def rendered() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def controls() -> str:
+    """A row for each control of a compliance framework, with the rules that it asks for."""
+    asked: dict[Control, list[str]] = {}
+    for rule in RULES:
+        for control in rule.controls:
+            asked.setdefault(control, []).append(f"[{rule.id}](pulumi_ampersand_policies/docs/{rule.id}.md)")
+    rows = [f"| {control}, {control.subject} | {', '.join(names)} |" for control, names in asked.items()]
+    return "\n".join(["| control | rules |", "|---|---|", *sorted(rows)])
+
+
+def between(text: str, begin: str, end: str, new: str) -> str:
+    """The text with something else between two marks.
+
+    Raises:
+        ValueError: The marks aren't there.
+    """
+    before, found, rest = text.partition(begin)
+    _, closing, after = rest.partition(end)
+    if not found or not closing:
+        raise ValueError(f"the marks {begin} and {end} are missing")
+    return f"{before}{begin}{new}{end}{after}"
+
+
 def updated(text: str) -> str:
     """A README with the reference as it has to be.
 
     Raises:
         ValueError: The marks aren't there.
     """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{README.name} lacks the marks {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{rendered()}\n{END}{after}"
+    return between(text, BEGIN, END, f"\n\n{rendered()}\n")
 
 
 def pages() -> dict[str, str]:
@@ -135,6 +157,11 @@ def pages() -> dict[str, str]:
     table = ["| rule | by default | severity | what is true of connections that keep it |", "|---|---|---|---|", *rows]
     index = "\n".join(["# The rules", "", *table]) + "\n"
     return {f"{rule.id}.md": documentation.page(rule) for rule in RULES} | {"README.md": index}
+
+
+def manual(text: str) -> str:
+    """The pack's manual with its table of controls as it has to be."""
+    return between(text, *CONTROLS, f"\n\n{controls()}\n\n")
 
 
 def _exports() -> dict[str, str]:
@@ -398,6 +425,7 @@ def main() -> int:
     """Rewrite the reference."""
     text = README.read_text(encoding="utf-8")
     README.write_text(updated(text), encoding="utf-8")
+    MANUAL.write_text(manual(MANUAL.read_text(encoding="utf-8")), encoding="utf-8")
     for name, content in pages().items():
         (documentation.FOLDER / name).write_text(content, encoding="utf-8")
     return 0

@@ -40,6 +40,12 @@ def test_the_rules_pages_are_up_to_date() -> None:
     assert written == reference.pages(), f"a rule's page is out of date; run: {reference.COMMAND}"
 
 
+def test_the_manuals_table_of_controls_is_up_to_date() -> None:
+    """The pack's manual names each control with the rules that it asks for, as the rules do."""
+    text = reference.MANUAL.read_text(encoding="utf-8")
+    assert reference.manual(text) == text, f"policies/README.md is out of date; run: {reference.COMMAND}"
+
+
 def test_everything_exported_is_described_once() -> None:
     """Each exported name has its place, and no other."""
     described = [name for names in reference.PARTS.values() for name in names]

@@ -87,7 +87,7 @@ class Servicer(proto.AnalyzerServicer):
         version: The pack's version, a semantic one.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a test or a pack of one's own replaces
         self,
         rules: Sequence[Rule[Any]] = RULES,
         *,
