@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from pulumi_ampersand import __version__
 from pulumi_ampersand.sandbox import Sandbox
 from pulumi_ampersand_policies.cli import main
-from stack import ROOT, Stack
+from stack import ROOT
 
 
 def run(*arguments: str, **environment: str | None) -> Result:
@@ -20,17 +20,43 @@ def run(*arguments: str, **environment: str | None) -> Result:
     return CliRunner(env=unset | environment).invoke(main, arguments)
 
 
+LARGE = {"grpc", "httpx", "jsonschema", "pulumi", "pulumi_policy", "pydantic", "starlette", "tenacity"}
+
+
+def loaded(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command in an interpreter of its own; the last line of its output lists the large libraries it loads."""
+    code = (
+        "import sys; from pulumi_ampersand_policies.cli import main; main(sys.argv[1:], standalone_mode=False); "
+        f"print(sorted({LARGE!r} & sys.modules.keys()))"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, input="", capture_output=True, text=True, timeout=60, check=True, cwd=folder)
+
+
 def test_help_lists_every_command_without_importing_it() -> None:
     """``--help`` names the commands and what they do, and loads neither HTTP nor the Pulumi SDK."""
-    code = (
-        "import sys; from pulumi_ampersand_policies.cli import main; main(['--help'], standalone_mode=False); "
-        "print(sorted({'httpx', 'pulumi', 'pydantic', 'starlette'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for command in ("pack", "reauth", "sandbox"):
+    done = loaded("--help")
+    for command in ("config", "pack", "reauth", "rules", "sandbox"):
         assert f"\n  {command} " in done.stdout
         assert run(command, "--help").exit_code == 0
     assert done.stdout.endswith("[]\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "libraries"),
+    [
+        (["config", "schema"], ["pydantic"]),
+        (["config", "check", "-"], ["pydantic"]),
+        (["config", "profile", "strict"], ["pydantic"]),
+        (["rules"], ["pydantic"]),
+        (["rules", "show", "token-expiry"], ["pydantic"]),
+        (["pack", "init", "pack"], []),
+    ],
+    ids=" ".join,
+)
+def test_commands_that_need_no_engine_load_none(arguments: list[str], libraries: list[str], tmp_path: Path) -> None:
+    """What only reads rules and configurations pays for neither the Pulumi SDK nor HTTP."""
+    assert loaded(*arguments, folder=tmp_path).stdout.splitlines()[-1] == str(libraries)
 
 
 def test_version() -> None:
@@ -67,37 +93,6 @@ def test_reauth_without_a_key_says_how_to_set_one() -> None:
     done = run("reauth", "connection", AMP_PROJECT="quickstart")
     assert done.exit_code == 2
     assert "run: pulumi config set --secret ampersand:apiKey <key> (or set AMP_API_KEY)" in done.stderr
-
-
-def test_pack_init_refuses_a_folder_with_files(tmp_path: Path) -> None:
-    """Nobody's files are overwritten."""
-    (tmp_path / "kept").write_text("")
-    done = run("pack", "init", str(tmp_path))
-    assert done.exit_code == 2
-    assert "isn't empty" in done.output
-    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
-
-
-def test_pack_init_says_why_a_folder_cannot_be_made(tmp_path: Path) -> None:
-    """A path below a file is one clear line."""
-    (tmp_path / "file").write_text("")
-    done = run("pack", "init", str(tmp_path / "file" / "pack"))
-    assert done.exit_code == 2
-    assert "can't be written" in done.output
-    assert "Traceback" not in done.output
-
-
-@pytest.mark.engine
-def test_an_initialised_pack_runs(tmp_path: Path, engine: Path, sandbox: Sandbox) -> None:
-    """What ``pack init`` writes gates a preview, in the environment that it was called in."""
-    made = run("pack", "init", str(tmp_path / "pack"))
-    assert made.exit_code == 0, made.output
-    stack = Stack(tmp_path / "stack", engine, "", sandbox.environment)
-    stack.run("config", "set", "ampersand:gate", "true", check=True)
-    preview = stack.preview("--policy-pack", str(tmp_path / "pack"))
-    assert preview.code != 0
-    assert f"ampersand@v{__version__}" in preview.out
-    assert "[mandatory] [severity: critical]  no-bad-credentials" in preview.out
 
 
 def test_runs_as_an_installed_program() -> None:

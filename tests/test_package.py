@@ -1,4 +1,4 @@
-"""The provider package as a whole: what it exports, what importing it costs, and that it is documented."""
+"""Both packages as a whole: what they export, what importing them costs, and that they are documented."""
 
 import importlib
 import inspect
@@ -16,6 +16,7 @@ from typing import get_origin
 import pytest
 
 import pulumi_ampersand
+import pulumi_ampersand_policies
 from pulumi_ampersand import errors, functions
 from pulumi_ampersand.sandbox import Sandbox
 
@@ -66,6 +67,28 @@ WITHOUT: dict[str, set[str]] = {
 }
 """What importing a module doesn't import: deleting a resource needs no HTTP, an audit no engine."""
 
+ENGINE = {"pulumi", "pulumi_policy", "grpc", "yaml"}
+POLICIES_WITHOUT: dict[str, set[str]] = {
+    "pulumi_ampersand_policies": HEAVY,
+    "pulumi_ampersand_policies.glob": HEAVY,
+    "pulumi_ampersand_policies.compliance": HEAVY,
+    "pulumi_ampersand_policies.profiles": HEAVY,
+    "pulumi_ampersand_policies.schema": HEAVY,
+    "pulumi_ampersand_policies.cli": HEAVY,
+    "pulumi_ampersand_policies.pack_command": HEAVY,
+    "pulumi_ampersand_policies.reauth_command": HEAVY,
+    "pulumi_ampersand_policies.rules": HEAVY - {"msgspec", "pydantic"},
+    "pulumi_ampersand_policies.gate": HEAVY - {"msgspec", "pydantic"},
+    "pulumi_ampersand_policies.evaluation": HEAVY - {"msgspec", "pydantic"},
+    "pulumi_ampersand_policies.configuration": HEAVY - {"msgspec", "pydantic"},
+    "pulumi_ampersand_policies.configuration_schema": HEAVY - {"msgspec", "pydantic"},
+    "pulumi_ampersand_policies.documentation": HEAVY - {"msgspec", "pydantic"},
+    "pulumi_ampersand_policies.config_command": HEAVY - {"msgspec", "pydantic"},
+    "pulumi_ampersand_policies.rules_command": HEAVY - {"msgspec", "pydantic"},
+    "pulumi_ampersand_policies.pack": HEAVY - {"msgspec", "pydantic"} - ENGINE | {"pulumi_policy"},
+}
+"""The same of the policies: rules, evaluation and their commands know no engine, the pack no HTTP and no policy SDK."""
+
 POLICIES = "pulumi_ampersand_policies"
 
 
@@ -86,11 +109,12 @@ def imported(statement: str, **environment: str) -> set[str]:
     return set(json.loads(done.stdout))
 
 
-def modules() -> Iterator[ModuleType]:
-    """All modules of the package, those of the sandbox included."""
-    yield pulumi_ampersand
-    for found in pkgutil.walk_packages(pulumi_ampersand.__path__, "pulumi_ampersand."):
-        yield importlib.import_module(found.name)
+def modules(package: ModuleType) -> Iterator[ModuleType]:
+    """All modules of a package, but for what its users start from."""
+    yield package
+    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if ".pack_template" not in found.name:
+            yield importlib.import_module(found.name)
 
 
 def public_functions() -> list[str]:
@@ -104,6 +128,12 @@ def test_importing_a_module_imports_no_more_than_it_needs(module: str, without: 
     """Nobody pays for what they don't use, and the provider package never knows the policies."""
     found = imported(f"import {module}")
     assert not found & (without | {POLICIES})
+
+
+@pytest.mark.parametrize(("module", "without"), POLICIES_WITHOUT.items(), ids=POLICIES_WITHOUT)
+def test_importing_a_module_of_the_policies_imports_no_more_than_it_needs(module: str, without: set[str]) -> None:
+    """Each preview starts a pack, each run of the audit a command."""
+    assert not imported(f"import {module}") & without
 
 
 def test_the_heavy_modules_are_really_told_apart() -> None:
@@ -203,6 +233,7 @@ def test_types_and_schemas_are_shipped() -> None:
     assert (package / "py.typed").is_file()
     schemas = sorted(item.name for item in (package / "schemas").iterdir())
     assert schemas == ["connections-v1.schema.json", "observations-v1.schema.json"]
+    assert (files("pulumi_ampersand_policies") / "py.typed").is_file()
 
 
 def undocumented(module: ModuleType) -> Iterator[str]:
@@ -214,7 +245,9 @@ def undocumented(module: ModuleType) -> Iterator[str]:
             continue
         if (inspect.isclass(item) or inspect.isfunction(item)) and not item.__doc__:
             yield f"{module.__name__}.{name}"
-        for attribute, member in vars(item).items() if inspect.isclass(item) else ():
+        # What a protocol asks for is described where it is.
+        described = inspect.isclass(item) and not getattr(item, "_is_protocol", False)
+        for attribute, member in list(vars(item).items()) if described else ():
             method = getattr(member, "__func__", member)
             if attribute.startswith("_") or not (inspect.isfunction(method) or isinstance(method, property)):
                 continue
@@ -223,8 +256,17 @@ def undocumented(module: ModuleType) -> Iterator[str]:
                 yield f"{module.__name__}.{name}.{attribute}"
 
 
-def test_everything_public_has_a_docstring() -> None:
+@pytest.mark.parametrize("package", [pulumi_ampersand, pulumi_ampersand_policies], ids=lambda package: package.__name__)
+def test_everything_public_has_a_docstring(package: ModuleType) -> None:
     """Modules, classes, functions, methods and properties; what overrides another may rely on its docstring."""
-    found = list(modules())
+    found = list(modules(package))
     assert len(found) > 10
     assert [name for module in found for name in undocumented(module)] == []
+
+
+def test_the_policies_export_policies_alone() -> None:
+    """One name, which comes late; the policy SDK isn't imported without it."""
+    assert pulumi_ampersand_policies.__all__ == ["policies"]
+    assert "pulumi_policy" in imported("from pulumi_ampersand_policies import policies; policies()")
+    with pytest.raises(AttributeError, match="module 'pulumi_ampersand_policies' has no attribute 'missing'"):
+        pulumi_ampersand_policies.missing  # noqa: B018

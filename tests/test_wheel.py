@@ -1,5 +1,6 @@
 """The built wheel, in an environment of its own, away from the checkout."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from stack import ROOT, Stack, clean_environment
+from pulumi_ampersand_policies.profiles import PROFILES
+from pulumi_ampersand_policies.rules import RULES
+from stack import PACK, ROOT, Stack, clean_environment
 
 CONSTRAINTS = ROOT / "tests" / "constraints.txt"
+TEMPLATE = PACK / "pulumi_ampersand_policies" / "pack_template"
 
 
 def pip(python: Path, *arguments: str) -> None:
@@ -45,9 +49,14 @@ def test_holds_what_users_need_and_nothing_else(wheel: Path) -> None:
         "pulumi_ampersand/schemas/observations-v1.schema.json",
         "pulumi_ampersand/sandbox/data_sets/mixed.json",
         "pulumi_ampersand_policies/py.typed",
-        "pulumi_ampersand_policies/rules/token_expiry.py",
+        "pulumi_ampersand_policies/docs/README.md",
+        *(f"pulumi_ampersand_policies/rules/{rule.id.replace('-', '_')}.py" for rule in RULES),
+        *(f"pulumi_ampersand_policies/docs/{rule.id}.md" for rule in RULES),
+        *(f"pulumi_ampersand_policies/profiles/{name}.json" for name in PROFILES),
+        *(f"pulumi_ampersand_policies/pack_template/{path.name}" for path in TEMPLATE.iterdir() if path.is_file()),
     ):
         assert needed in names
+    assert [name for name in names if name.endswith(".pyc") or "__pycache__" in name] == []
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {
         "pulumi_ampersand",
@@ -66,7 +75,20 @@ def test_is_enough_for_sandbox_data_source_and_pack(wheel: Path, tmp_path: Path,
     environment = clean_environment(engine)
     environment["PATH"] = os.pathsep.join((str(engine), str(programs), environment["PATH"]))
     program = programs / "pulumi-ampersand"
-    subprocess.run([program, "pack", "init", "pack"], cwd=tmp_path, env=environment, check=True, capture_output=True)
+
+    def told(*arguments: str) -> str:
+        command = [str(program), *arguments]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
+        return done.stdout
+
+    assert [line.split()[0] for line in told("rules").splitlines()] == [rule.id for rule in RULES]
+    assert told("rules", "show", "token-expiry").startswith("# token-expiry\n")
+    assert "token-expiry" in json.loads(told("config", "schema"))["properties"]
+    told("pack", "init", "pack", "--profile", "soc2")
+    assert told("config", "check", str(Path("pack", "policy-config.json"))).splitlines()[0].split() == [
+        "no-bad-credentials",
+        "mandatory",
+    ]
     with subprocess.Popen(
         [program, "sandbox", "--scenario", "mixed", "--port", "0"],
         cwd=tmp_path,
@@ -80,7 +102,10 @@ def test_is_enough_for_sandbox_data_source_and_pack(wheel: Path, tmp_path: Path,
             exports = dict(line.removeprefix("export ").strip().split("=", 1) for line in lines[1:])
             quickstart = (ROOT / "examples" / "quickstart" / "__main__.py").read_text(encoding="utf-8")
             stack = Stack(tmp_path / "stack", engine, quickstart, {"PATH": environment["PATH"], **exports})
-            preview = stack.preview("--policy-pack", str(tmp_path / "pack"))
+            pack = tmp_path / "pack"
+            preview = stack.preview(
+                "--policy-pack", str(pack), "--policy-pack-config", str(pack / "policy-config.json")
+            )
         finally:
             sandbox.terminate()
     assert "conn_brightwater_salesforce" in preview.out, preview.text

@@ -39,7 +39,6 @@ from pulumi_ampersand.errors import AmpersandError
 from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies.configuration import ActiveRule, Configuration, ConfigurationError, Given, resolve
-from pulumi_ampersand_policies.documentation import address
 from pulumi_ampersand_policies.evaluation import Evaluation, crashes, evaluate, lines
 from pulumi_ampersand_policies.gate import Gate, GateError, chosen, read, trusted
 from pulumi_ampersand_policies.pack import DATA_SOURCE_TYPES, NOT_TARGETED, STACK_TYPE, announced_properties, tags
@@ -50,7 +49,7 @@ _UNSUPPORTED: Final = '"require" needs the pack of pulumi-ampersand itself, whic
 
 
 def policies(
-    rules: Sequence[Rule[Any]] = RULES, *, waivers: bool = True
+    rules: Sequence[Rule[Any]] = RULES, *, waivers: bool = True, pages: str = ""
 ) -> list[ResourceValidationPolicy | StackValidationPolicy]:
     """The rules as policies.
 
@@ -60,13 +59,14 @@ def policies(
     Args:
         rules: The rules to make policies of.
         waivers: Whether waivers count; the pack's own configuration has ``"waivers": "disabled"`` for it.
+        pages: Where the rules' pages are published, with a slash at the end: each policy then links to its page.
     """
     composition = _Composition(waivers=waivers)
     order = {readable_connections.RULE.id: -1, verifiable_connections.RULE.id: 1}
-    return [_policy(rule, composition) for rule in sorted(rules, key=lambda rule: order.get(rule.id, 0))]
+    return [_policy(rule, composition, pages) for rule in sorted(rules, key=lambda rule: order.get(rule.id, 0))]
 
 
-def _policy(rule: Rule[Any], composition: _Composition) -> ResourceValidationPolicy | StackValidationPolicy:
+def _policy(rule: Rule[Any], composition: _Composition, pages: str) -> ResourceValidationPolicy | StackValidationPolicy:
     metadata: dict[str, Any] = {
         "name": rule.id,
         "description": rule.title,
@@ -76,7 +76,7 @@ def _policy(rule: Rule[Any], composition: _Composition) -> ResourceValidationPol
         "severity": Severity(rule.severity.value),
         "tags": tags(rule),
         "remediation_steps": rule.remedy(),
-        "url": address(rule.id),
+        "url": f"{pages}{rule.id}.md" if pages else None,
     }
     for control in rule.controls[:1]:
         metadata["framework"] = PolicyComplianceFramework(**control.framework._asdict(), reference=control.reference)

@@ -18,6 +18,7 @@ from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies.gate import explain
 from pulumi_ampersand_policies.rule import Enforcement, ReportOptions, Rule
 from pulumi_ampersand_policies.rules import RULES
+from pulumi_ampersand_policies.waiver import needs_one_of
 
 ALL: Final = "all"
 WAIVERS: Final = "waivers"
@@ -102,14 +103,16 @@ def parse(text: str, source: str, rules: Sequence[Rule[Any]] = RULES) -> Configu
     """
     try:
         # The engine, too, takes an empty file for an empty configuration.
-        content = json.loads(text.strip() or "{}")
+        content = json.loads(text.strip() or "{}", object_pairs_hook=_once)
+    except _TwiceError as error:
+        raise ConfigurationError([f'{source}: "{error}" is there twice']) from None
     except (ValueError, RecursionError) as error:
         raise ConfigurationError([f"{source} is no JSON: {error}"]) from None
     if not isinstance(content, dict):
         raise ConfigurationError([f"{source} must be a JSON object: rule: level, or rule: {{options}}"])
     entries: dict[str, Given] = {}
     problems: list[str] = []
-    known = {ALL, WAIVERS, *(rule.id for rule in rules)}
+    known = {ALL, *(rule.id for rule in rules)}
     for name, value in content.items():
         if name == ENVIRONMENTS and isinstance(value, list):
             continue
@@ -125,6 +128,19 @@ def parse(text: str, source: str, rules: Sequence[Rule[Any]] = RULES) -> Configu
         else:
             problems.append(f'{source}: "{name}" must be a level ({_either(_LEVELS)}) or an object of options')
     return resolve(entries, source, rules, problems)
+
+
+class _TwiceError(Exception):
+    """A key that an object has twice, of which JSON readers drop one in silence."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _TwiceError(key)
+        found[key] = value
+    return found
 
 
 def default(rules: Sequence[Rule[Any]] = RULES) -> Configuration:
@@ -175,7 +191,7 @@ def _choose(
     own = _level(entry, rule.id, source, problems)
     level = own or common or rule.enforcement
     missing = " and ".join(_quoted(group) for group in rule.needed if not any(key in entry.options for key in group))
-    if missing and not entry.options and (level is Enforcement.DISABLED or not entry.named):
+    if missing and not entry.options and (own is Enforcement.DISABLED or not entry.named):
         disabled = entry.named and level is Enforcement.DISABLED
         return InactiveRule(rule, "it is disabled" if disabled else f"it needs {missing}")
     if missing:
@@ -219,7 +235,15 @@ def _options(rule: Rule[Any], given: Mapping[str, Any], source: str, problems: l
         fine = [explain(e, rule.options) for e in error.errors()]
     from jsonschema import Draft202012Validator  # noqa: PLC0415 - a third of a pack's start, for mistakes only
 
-    coarse = [text for error in Draft202012Validator(rule.schema).iter_errors(given) for text in _explain(error)]
+    errors = list(Draft202012Validator(rule.schema).iter_errors(given))
+    misspelt = {tuple(error.absolute_path) for error in errors if error.validator == "additionalProperties"}
+    coarse = [
+        text
+        for error in errors
+        # What is missing there is what is misspelt.
+        if not (error.validator == "anyOf" and tuple(error.absolute_path) in misspelt)
+        for text in _explain(error)
+    ]
     problems += [f"{source}: {rule.id}: {text}" for text in coarse or fine]
     return None
 
@@ -243,6 +267,9 @@ def _explain(error: Any) -> list[str]:
             for key in error.instance
             if key not in keys
         ]
+    if error.validator == "anyOf" and all(choice.keys() == {"required"} for choice in error.validator_value):
+        names = [name for choice in error.validator_value for name in choice["required"]]
+        return [f'"{place}": {needs_one_of(names)}']
     here = [e for e in (error, *error.context) if e.absolute_path == error.absolute_path and e.validator == "type"]
     # Of several alternatives the one that was meant is the one whose type is right.
     meant = [e for e in error.context if e not in here]
@@ -251,6 +278,8 @@ def _explain(error: Any) -> list[str]:
     if here:
         kinds = sorted({kind for e in here for kind in _listed(e.validator_value)})
         return [f'"{place}": {json.dumps(error.instance)[:80]} is not allowed, only {_either(kinds)}']
+    if error.validator == "pattern" and "description" in error.schema:
+        return [f'"{place}": {error.instance!r} is not allowed: {error.schema["description"]}']
     return [f'"{place}": {error.message}']
 
 

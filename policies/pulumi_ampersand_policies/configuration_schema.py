@@ -30,10 +30,12 @@ def schema(rules: Sequence[Rule[Any]] = RULES) -> dict[str, Any]:
             "anyOf": [_LEVEL, _object({"enforcementLevel": _LEVEL})],
             "description": "The level of every rule that has none of its own; turns on those that are off by default.",
         },
-        WAIVERS: {**_DISABLED, "description": "Has every waiver ignored."},
+        WAIVERS: {
+            "anyOf": [_DISABLED, {**_object({"enforcementLevel": _DISABLED}), "required": ["enforcementLevel"]}],
+            "description": "Has every waiver ignored.",
+        },
         ENVIRONMENTS: {
             "type": "array",
-            "items": {"type": "string"},
             "description": "Names of Pulumi ESC environments; the CLI takes them out before policy packs see the rest.",
         },
     }

@@ -16,14 +16,6 @@ from pulumi_ampersand_policies.rule import Rule
 
 FOLDER: Final = Path(__file__).parent / "docs"
 
-SITE: Final = ""
-"""Where the pages are published, with a slash at its end. While they aren't, an address leads to the installed page."""
-
-
-def address(rule_id: str) -> str:
-    """The address of a rule's page."""
-    return f"{SITE or FOLDER.as_uri() + '/'}{rule_id}.md"
-
 
 def page(rule: Rule[Any]) -> str:
     """A rule's page as Markdown."""

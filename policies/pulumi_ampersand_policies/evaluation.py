@@ -138,6 +138,11 @@ class _Judgement:
     applicable: int
 
     @property
+    def crashed(self) -> bool:
+        """Whether the rule failed before it had judged all of them."""
+        return any(crashed for _, crashed in self.unverified)
+
+    @property
     def judged(self) -> int:
         """How many connections could be judged."""
         open_ones = {id(item.entry) for item, _ in self.unverified if isinstance(item.entry, Entry)}
@@ -161,7 +166,8 @@ def evaluate(inventory: Inventory, configuration: Configuration, now: datetime) 
 
     def conclude(active: ActiveRule, judgement: _Judgement) -> None:
         made, uses = _waived(active, _findings(active, judgement.breaches), today)
-        findings.extend(_tolerated(active, made, judgement.judged))
+        # How many connections a rule would have found that crashed nobody knows.
+        findings.extend(made if judgement.crashed else _tolerated(active, made, judgement.judged))
         waivers.extend(uses)
 
     for rule, reasons in _unreported(inventory, configuration):

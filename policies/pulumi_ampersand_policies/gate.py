@@ -134,7 +134,7 @@ def explain(error: Mapping[str, Any], model: type[BaseModel]) -> str:
     if error["type"] == "extra_forbidden":
         keys = [part.alias or name for name, part in model.model_fields.items()]
         return f'unknown key "{place}"{nearest(place.rpartition(".")[2], keys)}; it takes {", ".join(keys)}'
-    message = str(error["msg"])
+    message = str(error["msg"]).removeprefix("Value error, ")
     return f'"{place}": {message[:1].lower()}{message[1:]}' if place else f"{message[:1].lower()}{message[1:]}"
 
 

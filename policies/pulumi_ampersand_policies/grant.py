@@ -15,7 +15,10 @@ from pulumi_ampersand.model import AUTHORIZATION_CODE_SCHEMES, DETAILS_GAP, Obse
 _T = TypeVar("_T")
 
 Text = Annotated[str, Field(min_length=1)]
-ScopeGlobs = dict[str, list[Text]]
+
+
+Scope = Annotated[str, Field(min_length=1, pattern=r"^\S*$", description="One scope; none holds a space.")]
+ScopeGlobs = dict[str, list[Scope]]
 """For each provider, or ``*`` for those without an entry of their own, globs of scopes."""
 
 _BLOCK = "oauth2AuthorizationCode"
@@ -58,10 +61,20 @@ def why_no_scopes(observation: Observation) -> str:
 
 def why_no_app_scopes(entry: Entry) -> str:
     """Why the scopes that the provider app asks for aren't known."""
-    for name in ("providerApp.scopes", "providerApp"):
+    return f"the scopes of its provider app are unknown: {why_missing(entry, 'providerApp.scopes')}"
+
+
+def why_missing(entry: Entry, field: str) -> str:
+    """Why a field of a connection isn't known.
+
+    Args:
+        entry: The connection.
+        field: The field under the API's name, those of an inner object after a dot.
+    """
+    for name in (field, field.rpartition(".")[0]):
         if name in entry.observation.gaps:
-            return f"the scopes of its provider app are unknown: {entry.observation.gaps[name]} as {name}"
-    return f"the scopes of its provider app are unknown: {_NOT_SENT}"
+            return f"{entry.observation.gaps[name]} as {name}"
+    return f"the API didn't send {field}"
 
 
 def _gap(field: str, observation: Observation) -> str | None:

@@ -27,7 +27,6 @@ from pulumi_ampersand.settings import Access, unknown_keys
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies import configuration as policy_configuration
 from pulumi_ampersand_policies.configuration import ALL, WAIVERS, Configuration, ConfigurationError, Given
-from pulumi_ampersand_policies.documentation import address
 from pulumi_ampersand_policies.evaluation import Evaluation, crashes, evaluate, lines, of_all_sources, of_one_source
 from pulumi_ampersand_policies.gate import Gate, GateError, chosen, read, trusted
 from pulumi_ampersand_policies.rule import Enforcement, Rule, Severity
@@ -85,6 +84,7 @@ class Servicer(proto.AnalyzerServicer):
         connect: Makes the client that a gate reads with; by default one that uses the network.
         name: The pack's name.
         version: The pack's version, a semantic one.
+        pages: Where the rules' pages are published, with a slash at the end; links are left out if it is empty.
     """
 
     def __init__(  # noqa: PLR0913 - what a test or a pack of one's own replaces
@@ -96,10 +96,12 @@ class Servicer(proto.AnalyzerServicer):
         connect: Callable[[Access], Client] | None = None,
         name: str = NAME,
         version: str = __version__,
+        pages: str = "",
     ) -> None:
         self._rules = rules
         self._name = name
         self._version = version
+        self._pages = pages
         self._environ = environ
         self._now = now
         self._connect = connect
@@ -130,10 +132,10 @@ class Servicer(proto.AnalyzerServicer):
         """The rules and what they can be given."""
         return proto.AnalyzerInfo(
             name=self._name,
-            displayName="Ampersand connections",
+            displayName="Ampersand connections" if self._name == NAME else self._name,
             version=self._version,
             supportsConfig=True,
-            policies=[_announce(rule) for rule in self._rules],
+            policies=[_announce(rule, self._pages) for rule in self._rules],
             initialConfig={
                 rule_id: proto.PolicyConfig(enforcementLevel=_UNSET) for rule_id in _unset_by_default(self._rules)
             },
@@ -364,7 +366,7 @@ def tags(rule: Rule[Any]) -> list[str]:
     return [*rule.tags, *map(str, rule.controls)]
 
 
-def _announce(rule: Rule[Any]) -> proto.PolicyInfo:
+def _announce(rule: Rule[Any], pages: str) -> proto.PolicyInfo:
     schema = proto.PolicyConfigSchema()
     schema.properties.update(announced_properties(rule))
     info = proto.PolicyInfo(
@@ -377,7 +379,7 @@ def _announce(rule: Rule[Any]) -> proto.PolicyInfo:
         configSchema=schema,
         remediation_steps=rule.remedy(),
         tags=tags(rule),
-        url=address(rule.id),
+        url=f"{pages}{rule.id}.md" if pages else "",
     )
     for control in rule.controls[:1]:
         info.framework.CopyFrom(
@@ -386,19 +388,21 @@ def _announce(rule: Rule[Any]) -> proto.PolicyInfo:
     return info
 
 
-def serve(rules: Sequence[Rule[Any]] = RULES, *, name: str = NAME, version: str = __version__) -> None:
+def serve(rules: Sequence[Rule[Any]] = RULES, *, name: str = NAME, version: str = __version__, pages: str = "") -> None:
     """Run the pack: print a port, answer the engine until it ends this process.
 
     Args:
         rules: The rules to serve: ours, and any that follow the same interface.
         name: The pack's name; choose your own for a pack that you publish.
         version: Its version, a semantic one; each publication needs a new one.
+        pages: Where the rules' pages (``docs/`` of this package) are published, with a slash at the end: each policy
+            then links to its page.
     """
     server = grpc.server(
         futures.ThreadPoolExecutor(max_workers=4),
         options=[("grpc.max_receive_message_length", MESSAGE_LIMIT)],
     )
-    analyzer_pb2_grpc.add_AnalyzerServicer_to_server(Servicer(rules, name=name, version=version), server)
+    analyzer_pb2_grpc.add_AnalyzerServicer_to_server(Servicer(rules, name=name, version=version, pages=pages), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from importlib.resources import files
@@ -15,6 +16,8 @@ from pulumi_ampersand._version import __version__
 from pulumi_ampersand_policies.profiles import PROFILES, profile
 
 _COPIED = ("__main__.py", "own_rules.py", "test_own_rules.py", "README.md")
+# What publishing must not send: it sends all that git wouldn't ignore.
+_IGNORED = ("__pycache__/", ".pytest_cache/", "venv/", ".venv/")
 
 
 @click.group()
@@ -36,7 +39,7 @@ def pack() -> None:
     "--virtualenv",
     metavar="PATH",
     help="The virtual environment that the pack runs in, relative to DIRECTORY, instead of the one of this command; "
-    "pulumi install --policy-pack or pip makes it from requirements.txt.",
+    "pulumi install, in DIRECTORY, makes it from requirements.txt. What you publish needs one: venv.",
 )
 def init(directory: Path, chosen: str, virtualenv: str | None) -> None:
     """Write a runnable policy pack to DIRECTORY, which must be empty or not exist yet.
@@ -46,6 +49,7 @@ def init(directory: Path, chosen: str, virtualenv: str | None) -> None:
     """
     texts = {name: (files("pulumi_ampersand_policies.pack_template") / name).read_text("utf-8") for name in _COPIED}
     texts["PulumiPolicy.yaml"] = _project(virtualenv)
+    texts[".gitignore"] = "".join(f"{name}\n" for name in _IGNORED)
     texts["requirements.txt"] = f"pulumi-ampersand=={__version__}\n"
     texts["policy-config.json"] = profile(chosen)
     try:
@@ -57,7 +61,8 @@ def init(directory: Path, chosen: str, virtualenv: str | None) -> None:
     except OSError as error:
         raise click.UsageError(f"{directory} can't be written: {error.strerror}") from None
     config = directory / "policy-config.json"
-    click.echo(f"Wrote a policy pack. Run: pulumi preview --policy-pack {directory} --policy-pack-config {config}")
+    arguments = shlex.join(["--policy-pack", str(directory), "--policy-pack-config", str(config)])
+    click.echo(f"Wrote a policy pack. Run: pulumi preview {arguments}")
     if virtualenv is None and not _is_found():
         click.echo(
             f"It needs this Python, which isn't the one that Pulumi finds: set PULUMI_PYTHON_CMD={sys.executable}, "
@@ -75,7 +80,7 @@ def _project(virtualenv: str | None) -> str:
     if virtualenv is not None:
         runtime = {"name": "python", "options": {"virtualenv": virtualenv}}
     lines = (
-        f"runtime: {json.dumps(runtime)}",
+        f"runtime: {json.dumps(runtime, ensure_ascii=False)}",
         "description: Gates deployments on the health of Ampersand connections",
     )
     return "\n".join(lines) + "\n"
@@ -87,5 +92,11 @@ def _in_virtualenv() -> bool:
 
 def _is_found() -> bool:
     """Whether Pulumi's Python host starts this interpreter without being told."""
-    command = os.environ.get("PULUMI_PYTHON_CMD") or shutil.which("python3") or shutil.which("python")
-    return _in_virtualenv() or (command is not None and Path(command).resolve() == Path(sys.executable).resolve())
+    if _in_virtualenv():
+        return True
+    names = [os.environ["PULUMI_PYTHON_CMD"]] if "PULUMI_PYTHON_CMD" in os.environ else ["python3", "python"]
+    command = next(filter(None, map(shutil.which, names)), None)
+    if command is None or (Path(command).parent.parent / "pyvenv.cfg").exists():
+        # A virtual environment's Python is the same file and finds other packages.
+        return False
+    return Path(command).resolve() == Path(sys.executable).resolve()

@@ -7,15 +7,16 @@ Pulumi, HTTP, clocks or the environment.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from functools import cached_property
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from pulumi_ampersand.inventory import Entry, Inventory
@@ -46,6 +47,18 @@ class Enforcement(str, Enum):
     DISABLED = "disabled"
 
 
+_PERCENT: Final = r"^(100|[0-9]{1,2}(\.[0-9]+)?)%$"
+_TOLERANCE: Final = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": _PERCENT}]}
+
+
+def _tolerance(value: int | str) -> int | str:
+    if isinstance(value, int) and value < 0:
+        raise ValueError(f"{value} is less than 0")
+    if isinstance(value, str) and not (value.isprintable() and re.match(_PERCENT, value)):
+        raise ValueError(f'{value!r} is neither a whole number nor percent, "2%" for example')
+    return value
+
+
 class ReportOptions(BaseModel):
     """What every rule can be given, even one that can't be waived.
 
@@ -61,7 +74,7 @@ class ReportOptions(BaseModel):
 class TolerableOptions(ReportOptions):
     """Options of a rule of which some findings can be tolerated."""
 
-    tolerate: Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern=r"^(100|\d{1,2}(\.\d+)?)%$")] = Field(
+    tolerate: Annotated[int | str, AfterValidator(_tolerance), WithJsonSchema(_TOLERANCE)] = Field(
         0,
         description='Up to so many findings, or percent ("2%") of the connections judged, don\'t break the gate.',
     )

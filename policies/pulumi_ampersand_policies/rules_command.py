@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TextIO
+from collections.abc import Sequence
+from typing import Any, TextIO
 
 import click
 
@@ -10,24 +11,27 @@ from pulumi_ampersand.arguments import nearest
 from pulumi_ampersand_policies import configuration as policy_configuration
 from pulumi_ampersand_policies.config_command import read
 from pulumi_ampersand_policies.documentation import page
-from pulumi_ampersand_policies.rules import RULES
+from pulumi_ampersand_policies.own_rules import own_rules_option
+from pulumi_ampersand_policies.rule import Rule
 
 
 @click.group(invoke_without_command=True)
 @click.option("--config", "file", type=click.File(encoding="utf-8"), help="The configuration to list them under.")
+@own_rules_option
 @click.pass_context
-def rules(context: click.Context, file: TextIO | None) -> None:
+def rules(context: click.Context, file: TextIO | None, rules: Sequence[Rule[Any]]) -> None:
     """List the rules: their level, severity and whether they are active.
 
     "rules show ID" explains one: what breaks it, its options, how to mend it, and which controls ask for it.
     """
+    context.obj = rules
     if context.invoked_subcommand is not None:
         return
-    chosen = policy_configuration.default() if file is None else read(file)
+    chosen = policy_configuration.default(rules) if file is None else read(file, rules)
     levels = {active.rule.id: active.enforcement.value for active in chosen.rules}
     reasons = {inactive.rule.id: inactive.reason for inactive in chosen.inactive}
-    width = max(len(rule.id) for rule in RULES)
-    for rule in RULES:
+    width = max(len(rule.id) for rule in rules)
+    for rule in rules:
         reason = reasons.get(rule.id)
         level = levels.get(rule.id, "inactive")
         note = f" ({reason})" if reason else ""
@@ -36,10 +40,11 @@ def rules(context: click.Context, file: TextIO | None) -> None:
 
 @rules.command()
 @click.argument("rule_id", metavar="ID")
-def show(rule_id: str) -> None:
+@click.pass_obj
+def show(rules: Sequence[Rule[Any]], rule_id: str) -> None:
     """Explain the rule ID, in Markdown."""
-    found = next((rule for rule in RULES if rule.id == rule_id), None)
+    found = next((rule for rule in rules if rule.id == rule_id), None)
     if found is None:
-        names = [rule.id for rule in RULES]
+        names = [rule.id for rule in rules]
         raise click.UsageError(f'no rule "{rule_id}"{nearest(rule_id, names)}; the rules are {", ".join(names)}')
     click.echo(page(found), nl=False)

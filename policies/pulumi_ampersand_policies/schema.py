@@ -5,7 +5,6 @@ The library is imported only where there is one: it costs a third of a pack's st
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,32 +26,36 @@ def checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: Says what is wrong with it.
     """
-    from jsonschema.exceptions import SchemaError  # noqa: PLC0415
-    from referencing import Registry  # noqa: PLC0415
-    from referencing.exceptions import Unresolvable  # noqa: PLC0415
-    from referencing.jsonschema import specification_with  # noqa: PLC0415
+    from jsonschema.exceptions import SchemaError  # noqa: PLC0415 - see above
+    from jsonschema.protocols import Validator  # noqa: PLC0415
+    from jsonschema.validators import validator_for  # noqa: PLC0415
 
-    made = validator(schema)
+    named = schema.get("$schema")
+    if isinstance(named, str) and validator_for({"$schema": named}, default=Validator) is Validator:
+        raise ValueError(f'is no JSON Schema: its $schema "{named}" is unknown')
+    made = validator(schema if isinstance(named, str) else {})
     try:
         made.check_schema(schema)
     except SchemaError as error:
         raise ValueError(f"is no JSON Schema: {error.message[:200]} at {error.json_path}") from None
-    dialect = specification_with(str(made.META_SCHEMA["$schema"]))
-    resolver = Registry().with_resource("", dialect.create_resource(schema)).resolver()
-    try:
-        for reference in _references(schema):
-            resolver.lookup(reference)
-    except Unresolvable as error:
-        raise ValueError(f'refers to "{error.ref}", which isn\'t in the schema itself') from None
+    _check_references(schema, str(made.META_SCHEMA["$schema"]))
     return schema
 
 
-def _references(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if key in {"$ref", "$dynamicRef"} and isinstance(item, str):
-                yield item
-            yield from _references(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _references(item)
+def _check_references(schema: dict[str, Any], dialect: str) -> None:
+    """Look up everything that a schema refers to. What stands in constants and examples refers to nothing."""
+    from referencing import Registry  # noqa: PLC0415 - see above
+    from referencing.exceptions import Unresolvable  # noqa: PLC0415
+    from referencing.jsonschema import specification_with  # noqa: PLC0415
+
+    root = specification_with(dialect).create_resource(schema)
+    parts = [(root, Registry().resolver_with_root(root))]
+    while parts:
+        part, resolver = parts.pop()
+        contents = part.contents if isinstance(part.contents, dict) else {}
+        for reference in filter(None, map(contents.get, ("$ref", "$dynamicRef"))):
+            try:
+                resolver.lookup(reference)
+            except Unresolvable:  # noqa: PERF203 - the one that fails has to be named
+                raise ValueError(f'refers to "{reference}", which isn\'t in the schema itself') from None
+        parts += [(inner, resolver.in_subresource(inner)) for inner in part.subresources()]

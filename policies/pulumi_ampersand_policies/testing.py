@@ -28,7 +28,7 @@ from pulumi.runtime import proto
 from pulumi_ampersand.answers import read_connections
 from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand_policies import pack
-from pulumi_ampersand_policies.configuration import Configuration
+from pulumi_ampersand_policies.configuration import Configuration, ConfigurationError
 from pulumi_ampersand_policies.evaluation import Evaluation, NotEvaluated, State, evaluate
 from pulumi_ampersand_policies.rule import Rule
 
@@ -131,21 +131,36 @@ def judge(
         ConfigurationError: The options aren't allowed.
     """
     configuration = _configured(rule, options or {})
+    if connections is UNKNOWN:
+        return _evaluated(rule, [_properties(pack.UNKNOWN, pack.UNKNOWN, "")], Inventory(), configuration, now)
+    assert isinstance(connections, Inventory)  # noqa: S101 - the other choice is handled
+    projects = sorted({entry.project for entry in connections})
+    documents = [_documents(connections, project) for project in projects]
+    # No data source hands this over, but a gate does: what could not be read, and which IDs don't exist.
+    rest = Inventory(unread=connections.unread, missing=connections.missing)
+    return _evaluated(rule, documents, rest, configuration, now)
+
+
+def _documents(connections: Inventory, project: str) -> struct_pb2.Struct:
+    return _properties(*connections.where(lambda entry: entry.project == project).documents(), project)
+
+
+def _properties(connections: str, observations: str, project: str) -> struct_pb2.Struct:
     properties = struct_pb2.Struct()
-    if isinstance(connections, Inventory):
-        names = ("connections", "observations")
-        properties.update(dict(zip(names, connections.documents(), strict=True)))
-        # As it was asked for, which counts where the API gave none.
-        properties.update({"project": next((entry.project for entry in connections), "")})
-        # Nothing that a data source hands over, but a gate: what could not be read, and which IDs don't exist.
-        rest = Inventory(unread=connections.unread, missing=connections.missing)
-    else:
-        properties.update({"connections": pack.UNKNOWN, "observations": pack.UNKNOWN})
-        rest = Inventory()
-    found = pack.inventory_of(properties)
-    if isinstance(found, str):
-        return Evaluation((), (NotEvaluated(rule.id, "", found),))
-    return evaluate(Inventory.merge([found, rest]), configuration, now)
+    properties.update({"connections": connections, "observations": observations, "project": project})
+    return properties
+
+
+def _evaluated(
+    rule: Rule[Any], sources: list[struct_pb2.Struct], rest: Inventory, configuration: Configuration, now: datetime
+) -> Evaluation:
+    parts = [rest]
+    for properties in sources:
+        found = pack.inventory_of(properties)
+        if isinstance(found, str):
+            return Evaluation((), (NotEvaluated(rule.id, "", found),))
+        parts.append(found)
+    return evaluate(Inventory.merge(parts), configuration, now)
 
 
 def assert_rule(  # noqa: PLR0913 - what can be said of connections
@@ -191,8 +206,11 @@ def assert_rule(  # noqa: PLR0913 - what can be said of connections
 
 
 def _configured(rule: Rule[Any], options: Mapping[str, Any]) -> Configuration:
-    level = str(options.get("enforcementLevel", "mandatory")).upper()
-    entry = proto.PolicyConfig(enforcementLevel=proto.EnforcementLevel.Value(level))
+    level = options.get("enforcementLevel", "mandatory")
+    if level not in ("advisory", "mandatory"):
+        allowed = "only advisory or mandatory: a test of a rule that is off would prove nothing"
+        raise ConfigurationError([f'{rule.id}: level "{level}" is not allowed, {allowed}'])
+    entry = proto.PolicyConfig(enforcementLevel=proto.EnforcementLevel.Value(level.upper()))
     entry.properties.update({name: value for name, value in options.items() if name != "enforcementLevel"})
     return pack.configured({rule.id: entry}, [rule])
 

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from datetime import date
 from typing import Annotated, Any, Final, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 from pydantic.alias_generators import to_camel
 
 from pulumi_ampersand_policies.glob import matches
 
 _Text = Annotated[str, Field(min_length=1)]
 _ANY: Final = "*"
+
+
+def needs_one_of(names: Iterable[str]) -> str:
+    """What is said where none of several keys is there."""
+    return f"give at least one of {', '.join(names)}"
+
+
+def at_least_one(*names: str) -> dict[str, JsonValue]:
+    """The same for an object's JSON Schema."""
+    return {"anyOf": [{"required": [name]} for name in names]}
+
+
+def _day(value: Any) -> date:
+    """The day, written in the one way that people read alike; pydantic takes more, seconds for example."""
+    try:
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+            return date.fromisoformat(value)
+    except ValueError:
+        pass
+    raise ValueError(f"{value!r} is no day: write YYYY-MM-DD")
 
 
 class Subject(Protocol):
@@ -38,19 +60,19 @@ class Approval(BaseModel):
         frozen=True,
         alias_generator=to_camel,
         defer_build=True,
-        # The three that are required and one that selects.
-        json_schema_extra={"minProperties": 4},
     )
 
     reason: _Text = Field(description="Why the finding is acceptable.")
     approved_by: _Text = Field(description="Who answers for it.")
-    expires: date = Field(description="The last day on which it waives, in UTC: YYYY-MM-DD.")
+    expires: Annotated[date, BeforeValidator(_day)] = Field(
+        description="The last day on which it waives, in UTC: YYYY-MM-DD."
+    )
 
     @model_validator(mode="after")
     def _selects(self) -> Approval:
         if not self._selectors():
             names = [name for name in type(self).model_fields if name not in Approval.model_fields]
-            raise ValueError(f"a waiver needs at least one of {', '.join(names)}")
+            raise ValueError(needs_one_of(names))
         return self
 
     def _selectors(self) -> set[str]:
@@ -80,6 +102,8 @@ class Approval(BaseModel):
 class Waiver(Approval):
     """A waiver of findings about connections."""
 
+    model_config = ConfigDict(json_schema_extra=at_least_one("connection", "provider", "group", "consumer"))
+
     connection: _Text = Field(_ANY, description="A glob of connection IDs.")
     provider: _Text = Field(_ANY, description="A glob of providers.")
     group: _Text = Field(_ANY, description="A glob of group refs; one without a group has an empty one.")
@@ -88,6 +112,8 @@ class Waiver(Approval):
 
 class RequirementWaiver(Approval):
     """A waiver of requirements, which are about no connection that exists."""
+
+    model_config = ConfigDict(json_schema_extra=at_least_one("provider", "group"))
 
     provider: _Text = Field(_ANY, description="A glob of providers.")
     group: _Text = Field(_ANY, description="A glob of group refs; a requirement without a group has an empty one.")

@@ -3,7 +3,7 @@
 - ``baseline``: stops deployments on what is broken now, and reports everything else.
 - ``strict``: stops them on everything, fails closed, and asks for a data source or a gate in every stack.
 - ``soc2``: is ``baseline``, stops them on what SOC 2's criteria ask for, too, and fails closed. ``allowed-scopes``,
-  which they ask for as well, starts with your list of what is needed.
+  which they ask for as well, starts with your list of what is needed; make it mandatory, too.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand_policies.compliance import AUTHENTICATION
-from pulumi_ampersand_policies.grant import Text, for_provider
+from pulumi_ampersand_policies.grant import Text, for_provider, why_missing
 from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
 
 
@@ -41,12 +41,12 @@ def check(inventory: Inventory, options: AllowedAuthSchemes, _now: datetime) -> 
         scheme, provider = entry.connection.auth_scheme, entry.connection.provider
         allowed = for_provider(options.schemes, provider)
         if scheme is None:
-            yield Unverified("the API didn't say how it authenticates (authScheme)", entry)
+            yield Unverified(f"how it authenticates is unknown: {why_missing(entry, 'authScheme')}", entry)
         elif scheme in options.deny:
             yield Breach(f"its authentication scheme {scheme} is denied", entry)
         elif allowed is not None and scheme not in allowed:
-            only = " or ".join(allowed) or "none at all"
-            yield Breach(f"its authentication scheme {scheme} is not allowed for {provider}, only {only}", entry)
+            only = f"only {' or '.join(allowed)}" if allowed else "nor is any other"
+            yield Breach(f"its authentication scheme {scheme} is not allowed for {provider}, {only}", entry)
 
 
 RULE = Rule(

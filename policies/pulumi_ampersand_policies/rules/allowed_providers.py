@@ -1,7 +1,11 @@
 """``allowed-providers``: customers are connected only to providers that are allowed.
 
 Broken when the connection's provider is outside ``allow``, where that is given, or inside ``deny``; it is inactive
-until one of them is. Names are Ampersand's own ("salesforce"), compared to the letter.
+until one of them is::
+
+    {"allowed-providers": {"allow": ["salesforce", "hubspot"]}}
+
+Names are Ampersand's own, compared to the letter.
 """
 
 from __future__ import annotations
@@ -23,15 +27,15 @@ _Names = Annotated[tuple[Text, ...], Field(min_length=1)]
 class AllowedProviders(Options):
     """Options of ``allowed-providers``."""
 
-    allow: _Names | None = Field(None, description="Providers, outside which there may be none.")
-    deny: _Names | None = Field(None, description="Providers that there may not be.")
+    allow: _Names = Field((), description="Providers, outside which there may be none.")
+    deny: _Names = Field((), description="Providers that there may not be.")
 
 
 def check(inventory: Inventory, options: AllowedProviders, _now: datetime) -> Iterator[Breach | Unverified]:
     """Compare each provider with the lists."""
     for entry in inventory:
         provider = entry.connection.provider
-        if options.deny and provider in options.deny:
+        if provider in options.deny:
             yield Breach(f"its provider {provider} is denied", entry)
         elif options.allow and provider not in options.allow:
             yield Breach(f"its provider {provider} is not among those allowed: {', '.join(options.allow)}", entry)

@@ -13,6 +13,7 @@ evaluated. Applies to connections whose provider has an entry.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated
@@ -21,14 +22,17 @@ from pydantic import AfterValidator, Field
 
 from pulumi_ampersand.inventory import Entry, Inventory
 from pulumi_ampersand_policies.compliance import SEPARATION
-from pulumi_ampersand_policies.grant import for_provider
+from pulumi_ampersand_policies.grant import for_provider, why_missing
 from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
 
 
 def _compiles(pattern: str) -> str:
     try:
-        re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
+        with warnings.catch_warnings():
+            # What Python will read otherwise some day, "[[a]" for example.
+            warnings.simplefilter("error")
+            re.compile(pattern)
+    except (re.error, RecursionError, OverflowError, Warning) as error:
         raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
     return pattern
 
@@ -53,7 +57,7 @@ def check(inventory: Inventory, options: AllowedWorkspaces, _now: datetime) -> I
         workspace = entry.connection.provider_workspace_ref
         pattern = for_provider(options.workspaces, entry.connection.provider) or ""
         if workspace is None:
-            yield Unverified("its workspace is unknown: the API didn't send a providerWorkspaceRef", entry)
+            yield Unverified(f"its workspace is unknown: {why_missing(entry, 'providerWorkspaceRef')}", entry)
         elif not re.fullmatch(pattern, workspace):
             yield Breach(f"its workspace {workspace} is not allowed, only {pattern}", entry)
 

@@ -16,7 +16,7 @@ from pydantic import Field
 from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand.model import CREATED
 from pulumi_ampersand_policies.compliance import UNUSED_ACCESS
-from pulumi_ampersand_policies.grant import NOT_OBSERVED, describe_span, describe_time, known_time, plural
+from pulumi_ampersand_policies.grant import NOT_OBSERVED, describe_span, describe_time, known_time, plural, why_missing
 from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
 
 
@@ -35,12 +35,14 @@ def check(inventory: Inventory, options: IdleConnections, now: datetime) -> Iter
             yield Unverified(NOT_OBSERVED, entry)
         if seen.status != CREATED:
             continue
-        times = {"createTime": known_time(entry.connection.create_time), "updateTime": known_time(seen.update_time)}
+        sent = {"createTime": entry.connection.create_time, "updateTime": seen.update_time}
+        times = {name: known_time(text) for name, text in sent.items()}
         known = [time for time in times.values() if time is not None]
         if any(now - time <= limit for time in known):
             continue
         if unknown := [name for name, time in times.items() if time is None]:
-            yield Unverified(f"its {' and '.join(unknown)} is unknown: the API didn't send a time", entry)
+            why = "; ".join(f"{name} is no time" if sent[name] else why_missing(entry, name) for name in unknown)
+            yield Unverified(f"how long it has been unused is unknown: {why}", entry)
             continue
         latest = max(known)
         idle = f"unused for {describe_span(now - latest)}, since {describe_time(latest)}"

@@ -14,10 +14,11 @@ and ``group`` select items.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from pulumi_ampersand.inventory import Entry, Inventory
@@ -31,7 +32,10 @@ from pulumi_ampersand_policies.rule import (
     TolerableOptions,
     Unverified,
 )
-from pulumi_ampersand_policies.waiver import RequirementWaiver
+from pulumi_ampersand_policies.waiver import RequirementWaiver, at_least_one, needs_one_of
+
+_Key = tuple[str | None, str | None]
+"""A provider and a group, either of which may be any."""
 
 _SHOWN = 3
 """How many unhealthy connections a finding names."""
@@ -40,7 +44,13 @@ _SHOWN = 3
 class Required(BaseModel):
     """What must be there."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, defer_build=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_camel,
+        defer_build=True,
+        json_schema_extra=at_least_one("provider", "groupRef"),
+    )
 
     provider: Text | None = Field(None, description="The provider; any if it isn't given.")
     group_ref: Text | None = Field(None, description="The group's ref; any if it isn't given.")
@@ -49,7 +59,7 @@ class Required(BaseModel):
     @model_validator(mode="after")
     def _names(self) -> Required:
         if self.provider is None and self.group_ref is None:
-            raise ValueError("give provider, groupRef or both")
+            raise ValueError(needs_one_of(["provider", "groupRef"]))
         return self
 
     def describe(self) -> str:
@@ -58,10 +68,18 @@ class Required(BaseModel):
         return " and ".join(f"{name} {value}" for name, value in parts if value is not None)
 
 
+def _once(require: tuple[Required, ...]) -> tuple[Required, ...]:
+    named = [wanted.describe() for wanted in require]
+    twice = next((name for name in named if named.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice} is listed twice: give one entry the larger min")
+    return require
+
+
 class RequiredConnections(TolerableOptions):
     """Options of ``required-connections``."""
 
-    require: tuple[Required, ...] = Field((), description="What must be there.")
+    require: Annotated[tuple[Required, ...], AfterValidator(_once)] = Field((), description="What must be there.")
     waivers: tuple[RequirementWaiver, ...] = Field((), description="Findings that somebody answers for, until a day.")
 
 
@@ -69,8 +87,9 @@ def check(inventory: Inventory, options: RequiredConnections, _now: datetime) ->
     """Count what is there of each."""
     for connection_id in inventory.missing:
         yield Breach(f'the gate names connection "{connection_id}", which doesn\'t exist', Requirement(connection_id))
+    fulfilling = _fulfilling(inventory, options.require)
     for wanted in options.require:
-        found = [entry for entry in inventory if _fulfils(entry, wanted)]
+        found = fulfilling[wanted.provider, wanted.group_ref]
         healthy = sum(entry.connection.healthy for entry in found)
         if healthy >= wanted.min:
             continue
@@ -86,11 +105,16 @@ def check(inventory: Inventory, options: RequiredConnections, _now: datetime) ->
         yield Breach(f"{wanted.describe()}: {counted}{unhealthy}", needed)
 
 
-def _fulfils(entry: Entry, wanted: Required) -> bool:
-    connection = entry.connection
-    return wanted.provider in (None, connection.provider) and (
-        wanted.group_ref is None or (connection.group is not None and connection.group.ref == wanted.group_ref)
-    )
+def _fulfilling(inventory: Inventory, require: Iterable[Required]) -> dict[_Key, list[Entry]]:
+    """The connections for each provider and group that is asked for, found in one pass."""
+    found: dict[_Key, list[Entry]] = {(wanted.provider, wanted.group_ref): [] for wanted in require}
+    for entry in inventory if found else ():
+        provider, group = entry.connection.provider, entry.connection.group
+        ref = None if group is None else group.ref
+        for key in {(provider, ref), (provider, None), (None, ref)}:
+            if key in found:
+                found[key].append(entry)
+    return found
 
 
 RULE = Rule(

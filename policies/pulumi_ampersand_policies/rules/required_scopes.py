@@ -21,14 +21,14 @@ from typing import Annotated
 from pydantic import Field
 
 from pulumi_ampersand.inventory import Entry, Inventory
-from pulumi_ampersand_policies.grant import Text, for_provider, has_grant, why_no_scopes
+from pulumi_ampersand_policies.grant import Scope, for_provider, has_grant, why_no_scopes
 from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
 
 
 class RequiredScopes(Options):
     """Options of ``required-scopes``."""
 
-    scopes: dict[str, list[Text | Annotated[list[Text], Field(min_length=1)]]] = Field(
+    scopes: dict[str, list[Scope | Annotated[list[Scope], Field(min_length=1)]]] = Field(
         min_length=1,
         description='For each provider, or "*": scopes that must be granted; of a list inside the list, any one.',
     )

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from pulumi_ampersand.inventory import Inventory
+from pulumi_ampersand_policies.grant import why_missing
 from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
 
 
@@ -18,7 +19,7 @@ def check(inventory: Inventory, _options: Options, _now: datetime) -> Iterator[B
     """Compare project IDs."""
     for entry in inventory:
         connection = entry.connection
-        parts = {"group": connection.group, "consumer": connection.consumer, "provider app": connection.provider_app}
+        parts = {"group": connection.group, "consumer": connection.consumer, "providerApp": connection.provider_app}
         projects = {"connection": connection.project_id} | {
             name: part.project_id for name, part in parts.items() if part is not None
         }
@@ -27,7 +28,9 @@ def check(inventory: Inventory, _options: Options, _now: datetime) -> Iterator[B
             listed = ", ".join(f"{name} {project}" for name, project in projects.items() if project is not None)
             yield Breach(f"its parts belong to different projects: {listed}", entry)
         elif unknown := [name for name, project in projects.items() if project is None]:
-            yield Unverified(f"the API didn't send the projectId of its {' and '.join(unknown)}", entry)
+            fields = ["projectId" if name == "connection" else f"{name}.projectId" for name in unknown]
+            why = "; ".join(why_missing(entry, field) for field in fields)
+            yield Unverified(f"whether its parts belong to one project is unknown: {why}", entry)
 
 
 RULE = Rule(

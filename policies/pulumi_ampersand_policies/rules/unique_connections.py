@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from pulumi_ampersand.inventory import Entry, Inventory
+from pulumi_ampersand_policies.grant import why_missing
 from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
 
 _SHOWN = 3
@@ -27,7 +28,8 @@ def check(inventory: Inventory, _options: Options, _now: datetime) -> Iterator[B
         group = None if connection.group is None else connection.group.ref
         consumer = None if connection.consumer is None else connection.consumer.ref
         if group is None and consumer is None:
-            yield Unverified("the API sent neither its groupRef nor its consumerRef", entry)
+            why = "; ".join(why_missing(entry, name) for name in ("group.groupRef", "consumer.consumerRef"))
+            yield Unverified(f"whose it is is unknown: {why}", entry)
             continue
         alike[entry.project, connection.provider, group, consumer, connection.provider_workspace_ref].append(entry)
     for entries in alike.values():

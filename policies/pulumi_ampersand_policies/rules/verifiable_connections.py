@@ -13,7 +13,7 @@ from datetime import datetime
 from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand.model import AUTH_SCHEMES, BAD_CREDENTIALS, HEALTHY_STATUSES
 from pulumi_ampersand.terminal import one_line
-from pulumi_ampersand_policies.grant import kept_gap
+from pulumi_ampersand_policies.grant import kept_gap, why_missing
 from pulumi_ampersand_policies.rule import Breach, Enforcement, Rule, Severity, TolerableOptions, Unverified
 
 _KNOWN_STATUSES = HEALTHY_STATUSES | {BAD_CREDENTIALS, None}
@@ -28,7 +28,7 @@ def check(inventory: Inventory, _options: TolerableOptions, _now: datetime) -> I
         if gap := kept_gap(entry):
             yield Breach(gap, entry)
         if scheme is None:
-            yield Breach("the API didn't say how it authenticates (authScheme)", entry)
+            yield Breach(f"how it authenticates is unknown: {why_missing(entry, 'authScheme')}", entry)
         elif scheme not in AUTH_SCHEMES:
             yield Breach(f'its authentication scheme "{one_line(scheme, 60)}" is unknown', entry)
 
