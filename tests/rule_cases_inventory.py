@@ -243,8 +243,8 @@ REQUIRED_CONNECTIONS = Cases(
             "named-by-a-gate",
             Inventory.merge([one(), Inventory(missing=["conn_7", "conn_8"])]),
             {
-                "conn_7": 'the gate names connection "conn_7", which doesn\'t exist',
-                "conn_8": 'the gate names connection "conn_8", which doesn\'t exist',
+                "conn_7": 'the gate names connection "conn_7", which doesn\'t exist, or which its filters exclude',
+                "conn_8": 'the gate names connection "conn_8", which doesn\'t exist, or which its filters exclude',
             },
         ),
     ),
@@ -295,7 +295,7 @@ REQUIRED_CONNECTIONS = Cases(
         breaks(
             "a-gates-names-count-without-requirements",
             Inventory(missing=["conn_7"]),
-            {"conn_7": 'the gate names connection "conn_7", which doesn\'t exist'},
+            {"conn_7": 'the gate names connection "conn_7", which doesn\'t exist, or which its filters exclude'},
             require=[],
         ),
     ),
@@ -446,7 +446,7 @@ READABLE_CONNECTIONS = Cases(
         undecided(
             "ids-that-do-not-exist-are-another-rules",
             Inventory(missing=["conn_7"]),
-            {"": 'the gate names connection "conn_7", which doesn\'t exist'},
+            {"": 'the gate names connection "conn_7", which doesn\'t exist, or which its filters exclude'},
         ),
         keeps("unobserved", unobserved(one())),
     ),

@@ -19,9 +19,28 @@ SCOPES = {"scopes": {"*": ["api"]}}
 DEFAULTS = {
     "no-bad-credentials": "mandatory",
     "token-expiry": "mandatory",
+    "refreshable": "advisory",
+    "credential-age": "advisory",
+    "provider-app-scopes": "advisory",
+    "allowed-auth-schemes": "mandatory",
+    "same-project": "mandatory",
+    "unique-connections": "advisory",
+    "idle-connections": "advisory",
+    "required-connections": "mandatory",
     "verifiable-connections": "advisory",
     "readable-connections": "mandatory",
 }
+NEEDS = {
+    "required-scopes": '"scopes"',
+    "forbidden-scopes": '"scopes"',
+    "allowed-scopes": '"scopes"',
+    "allowed-providers": '"allow" or "deny"',
+    "allowed-workspaces": '"workspaces"',
+    "connection-schema": '"schema"',
+}
+OFF = "access-token-expiry"
+APPROVED = {"reason": "moving", "approvedBy": "Jo", "expires": "2026-12-31"}
+WAIVER = {"connection": "c*", **APPROVED}
 
 
 def problems(content: Any) -> list[str]:
@@ -53,9 +72,12 @@ def test_nothing_given_is_the_default(text: str) -> None:
     configuration = parse(text, "policy.json")
     assert configuration == default()
     assert levels(configuration) == DEFAULTS
-    assert [(inactive.rule.id, inactive.reason) for inactive in configuration.inactive] == [
-        ("required-scopes", 'it needs "scopes"')
-    ]
+    reasons = {rule: f"it needs {options}" for rule, options in NEEDS.items()}
+    assert {inactive.rule.id: inactive.reason for inactive in configuration.inactive} == {
+        **reasons,
+        OFF: "it is disabled by default",
+    }
+    assert configuration.waivers
 
 
 def test_every_rule_is_either_active_or_not() -> None:
@@ -74,6 +96,12 @@ def test_a_level_is_text_or_part_of_an_object(rule: Any, written: str, level: st
     """The two ways to write a level mean the same, for every rule."""
     entry = level if written == "text" else {"enforcementLevel": level}
     assert levels(parse(json.dumps({rule.id: entry}), "policy.json")) == {**DEFAULTS, rule.id: level}
+
+
+def test_the_defaults_are_the_rules_own() -> None:
+    """The table here is what the rules say; one that is off by default is turned on by a level of its own."""
+    assert {rule.id: rule.enforcement.value for rule in RULES if rule.id in DEFAULTS} == DEFAULTS
+    assert {rule.id for rule in RULES} == {*DEFAULTS, *NEEDS, OFF}
 
 
 @pytest.mark.parametrize("entry", ["disabled", {"enforcementLevel": "disabled"}])
@@ -95,7 +123,7 @@ def test_pulumis_own_key_is_left_alone() -> None:
 @pytest.mark.parametrize("level", ["advisory", "mandatory", "disabled"])
 def test_all_beats_the_defaults(level: str) -> None:
     """``all`` is a level for every rule that can be evaluated."""
-    expected = {} if level == "disabled" else dict.fromkeys(DEFAULTS, level)
+    expected = {} if level == "disabled" else dict.fromkeys([*DEFAULTS, OFF], level)
     assert levels(parse(json.dumps({"all": level}), "policy.json")) == expected
     assert levels(parse(json.dumps({"all": {"enforcementLevel": level}}), "policy.json")) == expected
 
@@ -123,11 +151,85 @@ def test_all_does_not_name_a_rule() -> None:
 @pytest.mark.parametrize(
     "entry", ["mandatory", "advisory", {"enforcementLevel": "advisory"}, {"maxReported": 3}, {}], ids=json.dumps
 )
-def test_a_named_rule_without_its_options_is_an_error(entry: Any) -> None:
+@pytest.mark.parametrize("rule", NEEDS)
+def test_a_named_rule_without_its_options_is_an_error(rule: str, entry: Any) -> None:
     """A rule that a configuration names but that could check nothing is no silent pass."""
-    assert problems({"required-scopes": entry}) == [
-        'required-scopes is configured but lacks "scopes", without which it checks nothing'
-    ]
+    assert problems({rule: entry}) == [f"{rule} is configured but lacks {NEEDS[rule]}, without which it checks nothing"]
+
+
+@pytest.mark.parametrize("given", [{"allow": ["slack"]}, {"deny": ["slack"]}, {"allow": ["slack"], "deny": ["gong"]}])
+def test_one_option_of_several_is_enough(given: dict[str, Any]) -> None:
+    """A rule that needs one option or the other is evaluated with either."""
+    assert levels(parse(json.dumps({"allowed-providers": given}), "policy.json")) == {
+        **DEFAULTS,
+        "allowed-providers": "mandatory",
+    }
+
+
+class TestDisabledByDefault:
+    """A rule that is off unless it is turned on."""
+
+    @pytest.mark.parametrize("entry", [{"minMinutes": 5}, {"maxReported": 5}, {"waivers": [WAIVER]}], ids=json.dumps)
+    def test_options_alone_are_an_error(self, entry: dict[str, Any]) -> None:
+        """Options of a rule that stays off would have no effect."""
+        assert problems({OFF: entry}) == [
+            f"{OFF} is configured but disabled by default: give it an enforcementLevel, advisory, mandatory or disabled"
+        ]
+
+    @pytest.mark.parametrize(
+        ("content", "level"),
+        [
+            pytest.param({OFF: "advisory"}, "advisory", id="level"),
+            pytest.param({OFF: {"minMinutes": 5, "enforcementLevel": "mandatory"}}, "mandatory", id="options"),
+            pytest.param({"all": "mandatory"}, "mandatory", id="all"),
+            pytest.param({"all": "mandatory", OFF: {"minMinutes": 5}}, "mandatory", id="all-with-options"),
+            pytest.param({OFF: {}}, None, id="empty"),
+            pytest.param({"all": "disabled", OFF: {"minMinutes": 5}}, None, id="all-disabled"),
+            pytest.param({"all": "mandatory", OFF: {"enforcementLevel": "disabled", "minMinutes": 5}}, None, id="own"),
+        ],
+    )
+    def test_a_level_turns_it_on(self, content: dict[str, Any], level: str | None) -> None:
+        """Its own level or ``all`` decides."""
+        assert levels(parse(json.dumps(content), "policy.json")).get(OFF) == level
+
+
+class TestWaivers:
+    """Waivers as a whole, and those of a rule."""
+
+    @pytest.mark.parametrize("all_rules", [{}, {"all": "mandatory"}, {"all": "disabled"}], ids=json.dumps)
+    @pytest.mark.parametrize("entry", ["disabled", {"enforcementLevel": "disabled"}], ids=json.dumps)
+    def test_they_can_be_disabled(self, entry: Any, all_rules: dict[str, Any]) -> None:
+        """The key is no rule: it only has waivers ignored, and changes no level."""
+        configuration = parse(json.dumps({**all_rules, "waivers": entry}), "policy.json")
+        assert not configuration.waivers
+        assert levels(configuration) == levels(parse(json.dumps(all_rules), "policy.json"))
+
+    @pytest.mark.parametrize(
+        "entry",
+        [
+            *("advisory", "mandatory", "remediate", "enabled", ""),
+            *({}, {"enforcementLevel": "advisory"}, {"enforcementLevel": "disabled", "until": 5}, {"connection": "c*"}),
+        ],
+        ids=json.dumps,
+    )
+    def test_they_can_be_nothing_else(self, entry: Any) -> None:
+        """There is no other level and no option for all waivers."""
+        assert problems({"waivers": entry}) == ['"waivers" can only be "disabled", which has every waiver ignored']
+
+    @pytest.mark.parametrize("entry", [False, 0, [WAIVER]], ids=json.dumps)
+    def test_they_are_no_list(self, entry: Any) -> None:
+        """Waivers stand in a rule's entry; what is said instead is what may stand here."""
+        assert problems({"waivers": entry}) == ['"waivers" can only be "disabled", which has every waiver ignored']
+
+    def test_null_is_no_level(self) -> None:
+        """Nothing is not "disabled"."""
+        assert 'waivers: level "null" is not allowed' in problems({"waivers": {"enforcementLevel": None}})[0]
+
+    @pytest.mark.parametrize("rule", ["readable-connections", "verifiable-connections"])
+    def test_some_rules_take_none(self, rule: str) -> None:
+        """What wasn't checked can't be waived."""
+        (problem,) = problems({rule: {"waivers": [WAIVER]}})
+        assert problem.startswith(f'{rule}: unknown key "waivers"; it takes maxReported, ')
 
 
 def test_options_are_read() -> None:
@@ -201,7 +303,8 @@ def test_numbers_may_be_floats() -> None:
         pytest.param({"token-expiry": []}, '"token-expiry" must be a level', id="entry-list"),
         pytest.param(
             {"token-expiry": {"minDay": 3}},
-            'token-expiry: unknown key "minDay" (did you mean "minDays"?); it takes maxReported, minDays',
+            'token-expiry: unknown key "minDay" (did you mean "minDays"?); '
+            "it takes maxReported, tolerate, waivers, minDays",
             id="key-nearest",
         ),
         pytest.param({"token-expiry": {"level": "advisory"}}, 'token-expiry: unknown key "level"; it takes', id="key"),
@@ -312,6 +415,133 @@ def test_numbers_may_be_floats() -> None:
             'readable-connections: "gate.projects.1": {"id": 1} is not allowed, only boolean, number or string',
             id="gate-object-for-text",
         ),
+        pytest.param(
+            {"token-expiry": {"waivers": [APPROVED]}},
+            'token-expiry: "waivers.0": give at least one of connection, provider, group, consumer',
+            id="waiver-of-nothing",
+        ),
+        pytest.param(
+            {"token-expiry": {"waivers": [{"connection": "c", "reason": "r", "approvedBy": "a"}]}},
+            "token-expiry: \"waivers.0\": 'expires' is a required property",
+            id="waiver-without-end",
+        ),
+        pytest.param(
+            {"token-expiry": {"waivers": [{**WAIVER, "grup": "acme"}]}},
+            'token-expiry: unknown key "waivers.0.grup" (did you mean "group"?); it takes reason, approvedBy, expires, '
+            "connection, provider, group, consumer",
+            id="waiver-key-nearest",
+        ),
+        pytest.param(
+            {"token-expiry": {"waivers": [{**WAIVER, "expires": 1798675200}]}},
+            'token-expiry: "waivers.0.expires": 1798675200 is not allowed, only string',
+            id="waiver-seconds",
+        ),
+        pytest.param(
+            {"token-expiry": {"waivers": [{**WAIVER, "reason": ""}]}},
+            "token-expiry: \"waivers.0.reason\": '' should be non-empty",
+            id="waiver-without-reason",
+        ),
+        pytest.param(
+            {"token-expiry": {"waivers": [{**WAIVER, "connection": ""}]}},
+            "token-expiry: \"waivers.0.connection\": '' should be non-empty",
+            id="waiver-of-an-empty-glob",
+        ),
+        pytest.param(
+            {"token-expiry": {"waivers": WAIVER}},
+            'token-expiry: "waivers": {"connection": "c*", "reason": "moving"',
+            id="waiver-without-list",
+        ),
+        pytest.param(
+            {"required-connections": {"waivers": [{"connection": "c", **APPROVED}]}},
+            'required-connections: unknown key "waivers.0.connection"; it takes reason, approvedBy, expires, provider, '
+            "group",
+            id="waiver-of-a-requirement",
+        ),
+        pytest.param({"token-expiry": {"tolerate": -1}}, 'token-expiry: "tolerate": -1 is less than', id="tolerate"),
+        *(
+            pytest.param(
+                f'{{"token-expiry": {{"tolerate": {given}}}}}',
+                f'token-expiry: "tolerate": {given} is not allowed, only integer or string',
+                id=f"tolerate-{given}",
+            )
+            for given in ("2.5", "true", "null", "[]")
+        ),
+        *(
+            pytest.param(
+                {"token-expiry": {"tolerate": given}},
+                f"token-expiry: \"tolerate\": '{given}' does not match ",
+                id=f"tolerate-{given}",
+            )
+            for given in ("2", "101%", "100.5%", "-1%", "2 %", "few")
+        ),
+        pytest.param(
+            {"allowed-workspaces": {"workspaces": {"salesforce": "("}}},
+            "allowed-workspaces: \"workspaces.salesforce\": '(' is no regular expression: missing ), unterminated",
+            id="regex",
+        ),
+        pytest.param(
+            {"allowed-workspaces": {"workspaces": {"salesforce": ""}}},
+            "allowed-workspaces: \"workspaces.salesforce\": '' should be non-empty",
+            id="regex-empty",
+        ),
+        pytest.param(
+            {"allowed-workspaces": {"workspaces": {}}}, 'allowed-workspaces: "workspaces": {} should be', id="no-regex"
+        ),
+        pytest.param(
+            {"connection-schema": {"schema": {"type": "objekt"}}},
+            "connection-schema: \"schema\": is no JSON Schema: 'objekt' is not valid under any of the given schemas "
+            "at $.type",
+            id="schema",
+        ),
+        pytest.param(
+            {"connection-schema": {"schema": {"$ref": "https://example.com/schema.json"}}},
+            'connection-schema: "schema": refers to "https://example.com/schema.json", which isn\'t in the schema',
+            id="schema-elsewhere",
+        ),
+        pytest.param(
+            {"connection-schema": {"schema": "id"}},
+            'connection-schema: "schema": "id" is not allowed, only object',
+            id="schema-text",
+        ),
+        pytest.param(
+            {"required-connections": {"require": [{"provider": "slack"}, {"min": 2}]}},
+            'required-connections: "require.1": give at least one of provider, groupRef',
+            id="requirement-of-nothing",
+        ),
+        pytest.param(
+            {"required-connections": {"require": [{"provder": "slack"}]}},
+            'required-connections: unknown key "require.0.provder" (did you mean "provider"?); '
+            "it takes provider, groupRef, min",
+            id="requirement-key-nearest",
+        ),
+        pytest.param(
+            {"required-connections": {"require": [{"provider": "slack", "min": 0}]}},
+            'required-connections: "require.0.min": 0 is less than the minimum of 1',
+            id="requirement-of-none",
+        ),
+        pytest.param(
+            {"required-connections": {"require": {"provider": "slack"}}},
+            'required-connections: "require": {"provider": "slack"} is not allowed, only array',
+            id="requirement-without-list",
+        ),
+        pytest.param(
+            {"allowed-providers": {"allow": []}}, 'allowed-providers: "allow": [] should be non-empty', id="allow-none"
+        ),
+        pytest.param(
+            {"allowed-providers": {"deny": "slack"}},
+            'allowed-providers: "deny": "slack" is not allowed, only array',
+            id="deny-text",
+        ),
+        pytest.param(
+            {"credential-age": {"assume": "created"}},
+            "credential-age: \"assume\": 'created' is not one of ['createTime', 'updateTime']",
+            id="assume",
+        ),
+        pytest.param(
+            {"allowed-auth-schemes": {"schemes": {"slack": "apiKey"}}},
+            'allowed-auth-schemes: "schemes.slack": "apiKey" is not allowed, only array',
+            id="schemes-text",
+        ),
         pytest.param("nonsense", "is no JSON: ", id="no-json"),
         pytest.param('{"all": "advisory"', "is no JSON: ", id="half-json"),
         pytest.param("[" * 100_000, "is no JSON: ", id="bottomless"),
@@ -325,6 +555,15 @@ def test_what_is_wrong_is_said(content: Any, expected: str) -> None:
     """Each mistake is one line that names the file, the rule, the key, what was given and what is allowed."""
     (problem,) = problems(content)
     assert problem.startswith(expected)
+
+
+@pytest.mark.parametrize("given", ["2026-02-30", "next week", "2026-1-1", "31.12.2026", "2026-12-31T00:00:00Z", ""])
+def test_a_date_is_a_day(given: str) -> None:
+    """A waiver ends on a day, written in the one form that is allowed; what was given is named."""
+    (problem,) = problems({"token-expiry": {"waivers": [WAIVER, {**WAIVER, "expires": given}]}})
+    assert problem.startswith('token-expiry: "waivers.1.expires": ')
+    assert "YYYY-MM-DD" in problem
+    assert given in problem
 
 
 def test_all_mistakes_are_reported_at_once() -> None:

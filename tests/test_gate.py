@@ -15,7 +15,7 @@ from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand.sandbox import Sandbox
 from pulumi_ampersand.settings import Access
 from pulumi_ampersand.terminal import one_line
-from pulumi_ampersand_policies.gate import Gate, GateError, chosen, read, stack_gate
+from pulumi_ampersand_policies.gate import Gate, GateError, chosen, read, stack_gate, trusted
 from pulumi_ampersand_policies.testing import connection as sent
 
 KEYS = "it takes projects, provider, groupRef, consumerRef, connectionIds, details"
@@ -141,6 +141,29 @@ class TestStackGate:
 def test_the_gate_of_the_pack_wins(pack: bool | Gate | None, stack: str | None, gate: Gate | None) -> None:
     """What the pack's configuration says of a gate counts, and then the stack's isn't even looked at."""
     assert chosen(pack, {} if stack is None else {"ampersand:gate": stack}) == gate
+
+
+@pytest.mark.parametrize(
+    ("pack", "key", "kept"),
+    [
+        pytest.param(True, "key", ["project"], id="pack"),
+        pytest.param(Gate(), "key", ["project"], id="pack-without-filters"),
+        pytest.param(Gate(provider="a"), "key", ["project"], id="pack-with-filters"),
+        pytest.param(True, "", None, id="empty-key"),
+        pytest.param(Gate(provider="a"), None, None, id="no-key"),
+        pytest.param(None, "key", None, id="stack"),
+        pytest.param(False, "key", None, id="off"),
+    ],
+)
+def test_a_gate_of_the_pack_trusts_the_stack_with_the_project_alone(
+    pack: bool | Gate | None, key: str | None, kept: list[str] | None
+) -> None:
+    """Where the environment has a key, the stack's configuration can't lead such a gate elsewhere."""
+    names = ["apiKey", "apiUrl", "caFile", "details", "gate", "project", "proxy"]
+    config = {**{f"ampersand:{name}": name for name in names}, "other:project": "x"}
+    environ = {} if key is None else {"AMP_API_KEY": key}
+    expected = config if kept is None else {f"ampersand:{name}": name for name in kept}
+    assert trusted(pack, config, environ) == expected
 
 
 Read = Callable[..., Inventory]
@@ -271,20 +294,25 @@ class TestRead:
         assert ids(read_gate({}, config, wrong)) == ["d"]
         assert ids(read_gate({}, config, {})) == ["d"]
 
-    def test_an_id_that_does_not_exist_is_unread(self, read_gate: Read) -> None:
-        """A gate that names a connection which isn't there doesn't pass; the others are judged."""
+    def test_an_id_that_does_not_exist_is_missing(self, read_gate: Read) -> None:
+        """A gate that names a connection which isn't there says so; the others are judged, and all could be read."""
         inventory = read_gate({"connectionIds": ["a", "nope", "d"], "projects": "first"})
         assert ids(inventory) == ["a"]
-        assert list(inventory.unread) == [
-            f'the gate names connection "{name}", which project "first" doesn\'t have (or the gate\'s filters exclude)'
-            for name in ("nope", "d")
-        ]
+        assert (inventory.unread, inventory.missing) == ((), ("nope", "d"))
 
-    def test_an_id_that_a_filter_excludes_is_unread(self, read_gate: Read) -> None:
+    def test_an_id_named_twice_is_missing_once(self, read_gate: Read) -> None:
+        """As one that exists is judged once."""
+        assert read_gate({"connectionIds": ["nope", "nope"]}).missing == ("nope",)
+
+    def test_an_id_that_a_filter_excludes_is_missing(self, read_gate: Read) -> None:
         """Filters and IDs that contradict each other don't pass in silence."""
         inventory = read_gate({"connectionIds": ["a"], "provider": "salesforce"})
         assert not len(inventory)
-        assert len(inventory.unread) == 1
+        assert (inventory.unread, inventory.missing) == ((), ("a",))
+
+    def test_no_id_is_missing_without_any_named(self, read_gate: Read) -> None:
+        """A gate without IDs asks for nothing in particular."""
+        assert read_gate({"provider": "nothing"}).missing == ()
 
     def test_one_failing_project_does_not_hide_the_others(self, read_gate: Read) -> None:
         """What could be read is judged, and what failed is named with its remedy."""
@@ -300,7 +328,7 @@ class TestRead:
         """It may lie in the project that failed: one cause, one reason."""
         inventory = read_gate({"projects": ["gone", "second"], "connectionIds": ["d", "x"]})
         assert ids(inventory) == ["d"]
-        assert len(inventory.unread) == 1
+        assert (len(inventory.unread), inventory.missing) == (1, ())
 
     @pytest.mark.parametrize(
         ("fault", "words"),

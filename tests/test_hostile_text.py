@@ -64,11 +64,17 @@ def unsafe(text: str) -> set[str]:
 def test_violations_stay_one_line_each(make_stack: MakeStack) -> None:
     """Each violation is one line that neither steers the terminal, nor colours it, nor forges another violation."""
     stack = make_stack(PROGRAM)
-    preview = stack.preview(*stack.pack({"token-expiry": "disabled"}))
+    preview = stack.preview(*stack.pack())
     assert preview.code != 0
     assert unsafe(preview.text) == set()
-    breach, unknown = preview.violations
-    assert breach[:3] == ("mandatory", "no-bad-credentials", "found")
+    assert [violation[:3] for violation in preview.violations] == [
+        ("mandatory", "no-bad-credentials", "found"),
+        ("advisory", "refreshable", "found"),
+        ("advisory", "verifiable-connections", "found"),
+        ("advisory", "verifiable-connections", "found"),
+    ]
+    breach, without_token, _, unknown = preview.violations
+    assert not any("\n" in violation.message for violation in preview.violations)
     assert breach.message.startswith(
         "conn_1 (salesforce, Evil [2J]0;title rtl < {%fg 1%}>red< {%reset%}> - [mandatory]"
     )
@@ -76,13 +82,12 @@ def test_violations_stay_one_line_each(make_stack: MakeStack) -> None:
         "…): the provider refuses its credentials (status bad_credentials). "
         "Have the customer authorise again: pulumi-ampersand reauth conn_1"
     )
-    assert unknown[:3] == ("advisory", "verifiable-connections", "found")
+    assert breach.message.partition("): ")[0] == without_token.message.partition("): ")[0]
     assert unknown.message.startswith("id Evil ")
     assert "forged-rule (a:b: c)" in unknown.message
-    assert "\n" not in breach.message + unknown.message
 
     # The engine's own colours are on here; none comes from a name.
-    coloured = stack.preview("--color", "always", *stack.pack({"token-expiry": "disabled"})).out
+    coloured = stack.preview("--color", "always", *stack.pack()).out
     start = coloured.index("conn_1 (salesforce")
     assert "\x1b" not in coloured[start : coloured.index("reauth conn_1", start)]
 

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from conftest import MakeStack
-from mixed_expectations import CONFIGURATION
+from mixed_expectations import CONFIGURATION, EVERY_RULE
 from pulumi_ampersand import Client, Settings
 from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand.sandbox import Project, Sandbox
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies import configuration
 from pulumi_ampersand_policies.evaluation import evaluate
+from pulumi_ampersand_policies.testing import connection as sent
 from stack import Result, Stack, Violation
 
 pytestmark = pytest.mark.engine
@@ -73,8 +74,11 @@ def broken(result: Result) -> list[tuple[str, str, str]]:
 
 
 def connection(connection_id: str, **fields: Any) -> dict[str, Any]:
-    """A healthy connection, with some fields changed."""
-    return {"id": connection_id, "provider": "gong", "status": "working", "authScheme": "apiKey", **fields}
+    """A healthy connection by API key, of a customer of its own, with some fields changed."""
+    own = {"group": {"groupRef": connection_id, "projectId": "proj_1"}, "provider": "gong", "authScheme": "apiKey"}
+    return sent(
+        connection_id, **{**own, "consumer": None, "providerApp": None, "oauth2AuthorizationCode": None}, **fields
+    )
 
 
 class TestDataSources:
@@ -117,27 +121,33 @@ class TestGate:
     """Connections that the pack reads by itself, before the stack does anything."""
 
     def test_stops_an_update_before_anything_is_created(self, make_stack: MakeStack, sandbox: Sandbox) -> None:
-        """A stack that knows nothing of Ampersand stops with nothing done, without a preview and with --target."""
+        """A stack that knows nothing of Ampersand stops with nothing done, without a preview and with --target.
+
+        A waiver lets it pass, and stays visible; unless waivers are disabled.
+        """
         stack = make_stack(MARKER)
         stack.configure("ampersand:gate", "true")
         sandbox.update("conn_koyo_slack", status="bad_credentials")
-        for arguments in ([], ["--target", TARGET]):
+        waiver = {"provider": "slack", "reason": "moving", "approvedBy": "Jo", "expires": "9999-12-31"}
+        waived = {"no-bad-credentials": {"waivers": [waiver]}}
+        for arguments in (stack.pack(), ["--target", TARGET, *stack.pack({**waived, "waivers": "disabled"})]):
             sandbox.clear_requests()
-            stopped = stack.up(*arguments, *stack.pack())
+            stopped = stack.up(*arguments)
             assert stopped.code != 0
             assert broken(stopped) == [("mandatory", "no-bad-credentials", "test-dev")]
             assert stack.resources() == []
             assert not (stack.folder / "marker").exists()
             assert sandbox.counts == {"list": 1}
-        sandbox.reset()
-        assert stack.up(*stack.pack(), check=True).violations == []
+        passed = stack.up(*stack.pack(waived), check=True)
+        assert broken(passed) == [("advisory", "no-bad-credentials", "test-dev")]
+        assert passed.violations[0].message.endswith(". Waived until 9999-12-31, approved by Jo: moving")
         assert (stack.folder / "marker").exists()
 
     def test_reads_what_the_stack_configures(self, make_stack: MakeStack) -> None:
         """Projects, filters and IDs, set by path, which makes a number of an ID, decide what is read and judged."""
         projects = [
             Project(id="p1", name="one", connections=[connection("1"), connection("2", status="bad_credentials")]),
-            Project(id="p2", name="two", connections=[connection("3", provider="slack", status="bad_credentials")]),
+            Project(id="p2", name="two", connections=[connection("3", status="bad_credentials")]),
         ]
         with Sandbox(projects=projects) as sandbox:
             stack = make_stack(BARE, **sandbox.environment)
@@ -160,33 +170,54 @@ class TestGate:
             ]
 
             missing = gate(**{"connectionIds[0]": "3"})
-            assert broken(missing) == [("mandatory", "readable-connections", "test-dev")]
-            assert 'connection "3", which project "one" doesn\'t have' in missing.violations[0].message
+            assert broken(missing) == [("mandatory", "required-connections", "test-dev")]
+            assert missing.violations[0].message.startswith(
+                'the gate names connection "3", which doesn\'t exist, or which its filters exclude. Have '
+            )
 
     def test_the_packs_gate_wins_over_the_stacks(self, make_stack: MakeStack, sandbox: Sandbox) -> None:
-        """A gate in the pack's configuration replaces the stack's, whichever is stricter."""
+        """A gate in the pack's configuration replaces the stack's, whichever is stricter, and asks nobody else.
+
+        The stack's configuration leads to another server, where all is well: that gets no request, so no key either.
+        """
         sandbox.update("conn_koyo_slack", status="bad_credentials")
         stack = make_stack(BARE)
         stack.configure("--path", "ampersand:gate.provider", "gong")
-        stopped = stack.preview(*stack.pack({"readable-connections": {"gate": True}}))
-        assert stopped.code != 0
-        assert broken(stopped) == [("mandatory", "no-bad-credentials", "test-dev")]
-        stack.configure("--path", "ampersand:gate.provider", "slack")
-        passed = stack.preview(*stack.pack({"readable-connections": {"gate": {"provider": "gong"}}}), check=True)
-        assert passed.violations == []
+        with Sandbox("healthy") as elsewhere:
+            stack.configure("ampersand:apiUrl", elsewhere.url)
+            stopped = stack.preview(*stack.pack({"readable-connections": {"gate": True}}))
+            assert stopped.code != 0
+            assert broken(stopped) == [("mandatory", "no-bad-credentials", "test-dev")]
+            stack.configure("--path", "ampersand:gate.provider", "slack")
+            passed = stack.preview(*stack.pack({"readable-connections": {"gate": {"provider": "gong"}}}), check=True)
+            assert passed.violations == []
+            assert elsewhere.requests == []
+        assert [request.query for request in sandbox.requests] == [{}, {"provider": "gong"}]
 
     def test_can_be_required(self, make_stack: MakeStack, bare: Stack) -> None:
-        """With "require", a stack without data source and gate is a finding; either of them is enough."""
-        required = {"readable-connections": {"require": True}}
+        """With "require", a stack without data source and gate is a finding; either of them is enough.
+
+        What must be there is then judged of the whole stack, and stands on it.
+        """
+        needs = {"enforcementLevel": "advisory", "require": [{"provider": "nothing"}]}
+        required = {"readable-connections": {"require": True}, "required-connections": needs}
         ungated = bare.preview(*bare.pack(required))
         assert ungated.code != 0
         assert broken(ungated) == [("mandatory", "readable-connections", "test-dev")]
         assert "has neither an Ampersand data source nor a gate" in ungated.violations[0].message
         stack = make_stack(BARE + READING)
-        assert stack.preview(*stack.pack(required), check=True).violations == []
+        missing = [("advisory", "required-connections", "test-dev")]
+        assert broken(stack.up(*stack.pack(required), check=True)) == missing
         stack.write(BARE)
         stack.configure("ampersand:gate", "true")
-        assert stack.preview(*stack.pack(required), check=True).violations == []
+        assert broken(stack.preview(*stack.pack(required), check=True)) == missing
+
+    def test_without_connections_nothing_is_said(self, bare: Stack) -> None:
+        """A stack that has neither gets no message, whatever rules are turned on."""
+        preview = bare.preview(*bare.pack(EVERY_RULE), check=True)
+        assert preview.violations == []
+        assert preview.diagnostics == []
+        assert "advisory" not in preview.text
 
     def test_unreadable_api_fails_closed_or_open(self, make_stack: MakeStack, sandbox: Sandbox) -> None:
         """Where the gate can't be read the deployment stops; with an advisory rule it goes on, with a warning."""
@@ -217,12 +248,14 @@ class TestWrongConfiguration:
                     "no-bad-credentials": {"maxReported": 0},
                     "readable-connections": {"gate": {"providr": "slack"}},
                     "required-scopes": "mandatory",
+                    "allowed-providers": "mandatory",
                     "token-expirey": "mandatory",
                     "token-expiry": {"minDay": 3},
                     "verifiable-connections": "remediate",
                 },
                 [
                     '"all" is a level only, it takes no options: move "minDays" to a rule',
+                    'allowed-providers is configured but lacks "allow" or "deny"',
                     'no-bad-credentials: "maxReported": ',
                     'readable-connections: unknown key "gate.providr" (did you mean "provider"?); it takes ',
                     'required-scopes is configured but lacks "scopes"',
@@ -237,11 +270,17 @@ class TestWrongConfiguration:
                     "all": "remediate",
                     "readable-connections": {"gate": "yes"},
                     "required-scopes": {"scopes": {"slack": "chat:write"}},
+                    "access-token-expiry": {"minMinutes": 5},
+                    "token-expiry": {"tolerate": "few"},
+                    "waivers": "advisory",
                 },
                 [
+                    '"waivers" can only be "disabled", which has every waiver ignored',
+                    "access-token-expiry is configured but disabled by default: give it an enforcementLevel, ",
                     'all: level "remediate" is not allowed, only ',
                     'readable-connections: "gate": "yes" is not allowed, only ',
                     'required-scopes: "scopes.slack": ',
+                    'token-expiry: "tolerate": ',
                 ],
                 id="values",
             ),
@@ -292,12 +331,18 @@ class TestAnalyze:
     """``pulumi policy analyze``, which tells packs nothing of the stack's configuration."""
 
     def test_gates(self, make_stack: MakeStack, sandbox: Sandbox) -> None:
-        """A gate of the stack's can't be judged, and that is said; one of the pack's is, with the environment's key."""
-        stack = make_stack(BARE)
+        """A gate of the stack's can't be judged, and that is said; one of the pack's is, with the environment's key.
+
+        What the state holds is judged, as a whole, too.
+        """
+        stack = make_stack(BARE + READING)
         stack.configure("ampersand:gate", "true")
         stack.up(check=True)
         sandbox.update("conn_koyo_slack", status="bad_credentials")
-        (note,) = stack.analyze(*stack.pack(), check=True).violations
+        sandbox.clear_requests()
+        needs = {"enforcementLevel": "advisory", "require": [{"provider": "nothing"}]}
+        needed, note = sorted(stack.analyze(*stack.pack({"required-connections": needs}), check=True).violations)
+        assert needed[:3] == ("advisory", "required-connections", "test-dev")
         assert note[:3] == ("advisory", "verifiable-connections", "test-dev")
         assert "a gate in the stack's configuration, if there is one, was not evaluated" in note.message
         assert sandbox.requests == []

@@ -423,7 +423,11 @@ class TestInventory:
 
     def test_what_does_not_exist(self) -> None:
         """IDs that were asked for are told, too."""
-        assert_rule(RULE, Inventory(missing=["conn_7"]), not_evaluated={"": '"conn_7", which doesn\'t exist'})
+        assert_rule(
+            RULE,
+            Inventory(missing=["conn_7"]),
+            not_evaluated={"": '"conn_7", which doesn\'t exist, or which its filters exclude'},
+        )
 
 
 def test_the_documentation_shows_a_test_that_works() -> None:

@@ -38,11 +38,11 @@ from pulumi_policy import (
 from pulumi_ampersand.errors import AmpersandError
 from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand.terminal import one_line
-from pulumi_ampersand_policies.configuration import ActiveRule, Configuration, ConfigurationError, Given, resolve
+from pulumi_ampersand_policies.configuration import ALL, ActiveRule, Configuration, ConfigurationError, Given, resolve
 from pulumi_ampersand_policies.evaluation import Evaluation, crashes, evaluate, lines
 from pulumi_ampersand_policies.gate import Gate, GateError, chosen, read, trusted
 from pulumi_ampersand_policies.pack import DATA_SOURCE_TYPES, NOT_TARGETED, STACK_TYPE, announced_properties, tags
-from pulumi_ampersand_policies.rule import Rule
+from pulumi_ampersand_policies.rule import Enforcement, Rule
 from pulumi_ampersand_policies.rules import RULES, readable_connections, verifiable_connections
 
 _UNSUPPORTED: Final = '"require" needs the pack of pulumi-ampersand itself, which sees the whole stack'
@@ -98,6 +98,7 @@ class _Composition:
         self._active: dict[str, ActiveRule] = {}
         self._gate_setting: bool | Gate | None = None
         self._gated: Inventory | None = None
+        self._found: dict[str, Inventory | None] = {}
 
     def validate(self, rule: Rule[Any], args: ResourceValidationArgs, report: ReportViolation) -> None:
         """Judge one resource by one rule."""
@@ -107,9 +108,13 @@ class _Composition:
             active = self._activate(rule, args.get_config())
             if active is None:
                 return
-            inventory = self._gate() if args.resource_type == STACK_TYPE else _data_source(args.props)
+            inventory = self._gate() if args.resource_type == STACK_TYPE else self._data_source(args)
             if inventory is not None:
                 collecting = rule is verifiable_connections.RULE
+                if collecting:
+                    # IDs that don't exist are what required-connections finds at the end.
+                    inventory = Inventory.merge([inventory])
+                    inventory.missing = ()
                 self._judge(inventory, tuple(self._active.values()) if collecting else (active,), active, report)
             elif rule is verifiable_connections.RULE and args.resource_type != STACK_TYPE:
                 report(NOT_TARGETED, None)
@@ -123,21 +128,23 @@ class _Composition:
             inventory = self._gate()
             if inventory is None:
                 sources = [part for part in args.resources if part.resource_type in DATA_SOURCE_TYPES]
-                found = [_data_source(part.props) for part in sources]
+                # At the end the engine shows outputs, which hold no observations.
+                found = [self._found[part.urn] if part.urn in self._found else _outputs(part.props) for part in sources]
                 parts = [part for part in found if part is not None]
                 if not parts or len(parts) < len(found):
                     return
                 inventory = Inventory.merge(parts)
             # Nothing collects what a rule over the whole stack could not judge: it says so itself.
             for item in self._judge(inventory, (active,), active, report).not_evaluated:
-                report(f"{item.rule} was not evaluated: {item.reason}", None)
+                if item.rule == rule.id:
+                    report(f"{item.rule} was not evaluated: {item.reason}", None)
 
     def _judge(
         self, inventory: Inventory, rules: tuple[ActiveRule, ...], shown: ActiveRule, report: ReportViolation
     ) -> Evaluation:
         evaluation = evaluate(inventory, Configuration(rules, (), self._waivers), self._now())
         for line, level in lines(evaluation, shown):
-            if level is shown.enforcement:
+            if level is Enforcement.MANDATORY:
                 report(line, None)
             else:
                 sys.stderr.write(f"{shown.rule.id}: {line}\n")
@@ -147,10 +154,18 @@ class _Composition:
                 report(line, None)
         return evaluation
 
+    def _data_source(self, args: ResourceValidationArgs) -> Inventory | None:
+        """What a data source read, kept for the rules over all of them."""
+        self._found[args.urn] = None
+        found = self._found[args.urn] = _data_source(args.props)
+        return found
+
     def _activate(self, rule: Rule[Any], options: Mapping[str, Any]) -> ActiveRule | None:
         """Check the options that the SDK hands over; None if the rule lacks what it needs."""
         source = "policy pack configuration"
-        configuration = resolve({rule.id: Given(None, options, named=bool(options))}, source, [rule])
+        # The SDK applies levels itself; of ours only whether a finding is open counts.
+        given = {ALL: Given(Enforcement.MANDATORY.value), rule.id: Given(None, options, named=bool(options))}
+        configuration = resolve(given, source, [rule])
         active = configuration.active(rule.id)
         if active is None:
             return None
@@ -187,3 +202,10 @@ def _data_source(properties: Mapping[str, Any]) -> Inventory | None:
     return Inventory.from_documents(
         properties["connections"], properties["observations"], properties.get("project") or ""
     )
+
+
+def _outputs(properties: Mapping[str, Any]) -> Inventory | None:
+    """What connections are, where no policy was shown how they were found."""
+    if "connections" not in properties:
+        return None
+    return Inventory.from_documents(properties["connections"], None, properties.get("project") or "")

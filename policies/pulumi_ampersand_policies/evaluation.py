@@ -75,7 +75,7 @@ class Finding:
     @property
     def fingerprint(self) -> str:
         """The same for the same rule, project and connection or requirement, whatever the message says."""
-        required = [] if self.project else [self.provider, self.group] if self.provider or self.group else []
+        required = [self.provider, self.group] if not self.connection and (self.provider or self.group) else []
         parts = [self.rule, self.project, self.connection, *required]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -160,7 +160,7 @@ def evaluate(inventory: Inventory, configuration: Configuration, now: datetime) 
     findings: list[Finding] = []
     not_evaluated: list[NotEvaluated] = []
     waivers: list[WaiverUse] = []
-    gaps: list[tuple[Entry | Requirement | None, str]] = []
+    gaps: list[tuple[Entry | Requirement | None, str, str]] = []
     verifiable: ActiveRule | None = None
     today = now.astimezone(timezone.utc).date() if configuration.waivers else None
 
@@ -172,7 +172,7 @@ def evaluate(inventory: Inventory, configuration: Configuration, now: datetime) 
 
     for rule, reasons in _unreported(inventory, configuration):
         not_evaluated += [NotEvaluated(rule, "", one_line(reason)) for reason in reasons]
-        gaps += [(None, reason) for reason in reasons]
+        gaps += [(None, "", reason) for reason in reasons]
     for active in configuration.rules:
         if active.rule.id == verifiable_connections.RULE.id:
             verifiable = active
@@ -182,14 +182,14 @@ def evaluate(inventory: Inventory, configuration: Configuration, now: datetime) 
         for item, crashed in judgement.unverified:
             name = item.entry.connection.id if isinstance(item.entry, Entry) else ""
             not_evaluated.append(NotEvaluated(active.rule.id, one_line(name), one_line(item.reason), crashed))
-            gaps.append((item.entry, f"{active.rule.id} was not evaluated: {item.reason}"))
+            gaps.append((item.entry, active.rule.id, item.reason))
     if verifiable is not None:
         judgement = _judge(verifiable, inventory, now)
         not_evaluated.extend(
             NotEvaluated(verifiable.rule.id, "", one_line(item.reason), crashed)
             for item, crashed in judgement.unverified
         )
-        judgement.breaches += [Breach(text, entry) for entry, text in gaps]
+        judgement.breaches += _gathered(gaps)
         judgement.breaches += [
             Breach(f"{verifiable.rule.id} was not evaluated: {item.reason}") for item, _ in judgement.unverified
         ]
@@ -197,6 +197,19 @@ def evaluate(inventory: Inventory, configuration: Configuration, now: datetime) 
     findings.sort(key=_order)
     not_evaluated.sort(key=lambda item: (item.rule, item.connection))
     return Evaluation(tuple(findings), tuple(not_evaluated), tuple(waivers))
+
+
+def _gathered(gaps: Iterable[tuple[Entry | Requirement | None, str, str]]) -> list[Breach]:
+    """What could not be evaluated as causes: of one connection, what several rules lack for one reason is one."""
+    rules: dict[tuple[int, str], tuple[Entry | Requirement | None, list[str]]] = {}
+    for number, (entry, rule, reason) in enumerate(gaps):
+        key = (id(entry) if entry is not None else -1 - number, reason)
+        rules.setdefault(key, (entry, []))[1].append(rule)
+    causes = []
+    for (_, reason), (entry, names) in rules.items():
+        said = f"{', '.join(names)} {'was' if len(names) == 1 else 'were'} not evaluated: " if names != [""] else ""
+        causes.append(Breach(f"{said}{reason}", entry))
+    return causes
 
 
 def of_one_source(configuration: Configuration) -> Configuration:
@@ -238,7 +251,10 @@ def _unreported(inventory: Inventory, configuration: Configuration) -> Iterable[
     if configuration.active(required_connections.RULE.id) is None:
         yield (
             required_connections.RULE.id,
-            [f'the gate names connection "{name}", which doesn\'t exist' for name in inventory.missing],
+            [
+                f'the gate names connection "{name}", which doesn\'t exist, or which its filters exclude'
+                for name in inventory.missing
+            ],
         )
 
 

@@ -167,7 +167,7 @@ def read(
         return whole
     found = {entry.connection.id for entry in whole}
     # What could not be read may hold those that weren't found.
-    missing = [] if whole.unread else [name for name in gate.connection_ids if name not in found]
+    missing = [] if whole.unread else [name for name in dict.fromkeys(gate.connection_ids) if name not in found]
     return Inventory.merge([whole, Inventory(missing=missing)])
 
 

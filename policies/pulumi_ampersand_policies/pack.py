@@ -113,6 +113,7 @@ class Servicer(proto.AnalyzerServicer):
         self._gate: Gate | None = None
         self._lock = threading.Lock()
         self._stack_answer: list[proto.AnalyzeDiagnostic] | None = None
+        self._found: dict[str, Inventory | str] = {}
 
     def Handshake(
         self, _request: proto.AnalyzerHandshakeRequest, _context: grpc.ServicerContext
@@ -163,7 +164,7 @@ class Servicer(proto.AnalyzerServicer):
         if request.type == STACK_TYPE:
             return proto.AnalyzeResponse(diagnostics=self._stack())
         if request.type in DATA_SOURCE_TYPES and not self._problems:
-            return proto.AnalyzeResponse(diagnostics=self._data_source(request.properties))
+            return proto.AnalyzeResponse(diagnostics=self._data_source(request.urn, request.properties))
         return proto.AnalyzeResponse()
 
     def AnalyzeStack(self, request: proto.AnalyzeStackRequest, _context: grpc.ServicerContext) -> proto.AnalyzeResponse:
@@ -173,7 +174,7 @@ class Servicer(proto.AnalyzerServicer):
             return proto.AnalyzeResponse()
         sources = [resource for resource in request.resources if resource.type in DATA_SOURCE_TYPES]
         if sources:
-            return proto.AnalyzeResponse(diagnostics=self._data_sources([source.properties for source in sources]))
+            return proto.AnalyzeResponse(diagnostics=self._data_sources(source.urn for source in sources))
         active, options = self._configuration.active(readable_connections.RULE.id), self._readable()
         if active is None or options is None or not options.require or not self._has_stack:
             return proto.AnalyzeResponse()
@@ -221,17 +222,18 @@ class Servicer(proto.AnalyzerServicer):
             active.options if active and isinstance(active.options, readable_connections.ReadableConnections) else None
         )
 
-    def _data_source(self, properties: Any) -> list[proto.AnalyzeDiagnostic]:
+    def _data_source(self, urn: str, properties: Any) -> list[proto.AnalyzeDiagnostic]:
         """Judge what a data source read, but for what is judged of all of them at once."""
-        found = inventory_of(properties)
+        # At the end the engine shows outputs, which hold no observations.
+        found = self._found[urn] = inventory_of(properties)
         if isinstance(found, str):
             return self._not_evaluated(found)
         return self._report(found, of_one_source(self._configuration))
 
-    def _data_sources(self, all_properties: Iterable[Any]) -> list[proto.AnalyzeDiagnostic]:
+    def _data_sources(self, urns: Iterable[str]) -> list[proto.AnalyzeDiagnostic]:
         """Judge what all data sources read. Where one isn't known, its own note says so."""
         configuration = of_all_sources(self._configuration)
-        found = [inventory_of(properties) for properties in (all_properties if configuration.rules else ())]
+        found = [self._found.get(urn, NOT_TARGETED) for urn in (urns if configuration.rules else ())]
         parts = [part for part in found if isinstance(part, Inventory)]
         return self._report(Inventory.merge(parts), configuration) if len(parts) == len(found) else []
 

@@ -86,7 +86,10 @@ class RequiredConnections(TolerableOptions):
 def check(inventory: Inventory, options: RequiredConnections, _now: datetime) -> Iterator[Breach | Unverified]:
     """Count what is there of each."""
     for connection_id in inventory.missing:
-        yield Breach(f'the gate names connection "{connection_id}", which doesn\'t exist', Requirement(connection_id))
+        yield Breach(
+            f'the gate names connection "{connection_id}", which doesn\'t exist, or which its filters exclude',
+            Requirement(connection_id),
+        )
     fulfilling = _fulfilling(inventory, options.require)
     for wanted in options.require:
         found = fulfilling[wanted.provider, wanted.group_ref]
