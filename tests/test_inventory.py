@@ -21,6 +21,7 @@ from pulumi_ampersand.inventory import (
     VERSION,
     Inventory,
     parse_connections,
+    parse_ids,
     parse_observations,
 )
 from pulumi_ampersand.model import Connection, Observation, Token
@@ -360,11 +361,22 @@ def test_a_broken_document_is_an_error_with_a_remedy(text: str) -> None:
 @pytest.mark.parametrize("content", ["[]", "{}", "5", '[{"id":5}]', '{"c":5}'])
 def test_a_newer_document_is_an_error_that_says_so(content: str) -> None:
     """Whatever is in it, the way out is an upgrade."""
-    for name, parse in (("connections", parse_connections), ("observations", parse_observations)):
+    readers = (("connections", parse_connections), ("connections", parse_ids), ("observations", parse_observations))
+    for name, parse in readers:
         text = f'{{"connections":{content},"observations":{content},"v":{VERSION + 1}}}'
         with pytest.raises(AnswerError) as caught:
             parse(text)
         assert str(caught.value) == f"the {name} document is of a newer version; upgrade pulumi-ampersand"
+
+
+def test_ids_are_read_without_the_rest() -> None:
+    """They are those of the connections, in the same order; what else is wrong with a connection isn't looked at."""
+    connections, _ = inventory({**ENTRY, "id": "d"}, ENTRY).documents()
+    assert parse_ids(connections) == [connection.id for connection in parse_connections(connections)]
+    assert parse_ids('{"v":1,"connections":[{"id":"c","scopes":5}]}') == ["c"]
+    for text in ("", "[]", '{"v":1}', '{"v":1,"connections":[{}]}', '{"v":1,"connections":[{"id":5}]}'):
+        with pytest.raises(AnswerError, match=r"^the connections document can't be read: .+; run: pulumi refresh$"):
+            parse_ids(text)
 
 
 def test_a_text_is_parsed_once() -> None:

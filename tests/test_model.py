@@ -5,6 +5,8 @@ import gc
 import json
 import pickle
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
@@ -801,3 +803,34 @@ def test_reading_leaves_the_collector_as_it_was(enabled: bool) -> None:
         assert gc.isenabled() is enabled
     finally:
         (gc.enable if before else gc.disable)()
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_what_was_read_is_old_at_once(frozen: bool) -> None:
+    """The collector doesn't look through it as soon as it is on again; what others have frozen stays frozen."""
+    program = (
+        "import gc, json\n"
+        "from pulumi_ampersand.answers import read_connections\n"
+        f"if {frozen}: gc.freeze()\n"
+        f"found = read_connections(json.dumps([{LEAST!r}] * 1000).encode())\n"
+        "old = {id(kept) for kept in gc.get_objects(generation=2)}\n"
+        "print(gc.get_freeze_count() > 0, all(id(connection) in old for connection, _ in found))\n"
+    )
+    assert _output_of(program) == f"{frozen} {not frozen}"
+
+
+@pytest.mark.parametrize(("read", "frozen"), [("", False), ("read_connections(b'[]')", True)], ids=["nothing", "read"])
+def test_a_process_that_has_read_ends_without_collection(read: str, frozen: bool) -> None:
+    """Python's last collections have nothing to look through; a process that reads nothing ends as ever."""
+    program = (
+        "import atexit, gc\n"
+        "from pulumi_ampersand.answers import read_connections\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 0))\n"
+        f"{read}\n"
+    )
+    assert _output_of(program) == f"{frozen}"
+
+
+def _output_of(program: str) -> str:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout.strip()

@@ -1217,3 +1217,47 @@ def test_a_crash_is_seen_even_where_nobody_asked() -> None:
     assert level == "mandatory"
     assert text.startswith("made-up was not evaluated: the rule crashed with ValueError at test_pack.py:")
     assert "s3cret" not in text
+
+
+class TestAhead:
+    """What the engine asks to be remediated is judged by the time it is to be analysed."""
+
+    @staticmethod
+    def remediate(servicer: Servicer, properties: dict[str, Any]) -> proto.RemediateResponse:
+        """Ask as the engine does, before it shows the data source."""
+        urn = f"urn:pulumi:dev::test::{DATA_SOURCE}::one-0"
+        request = proto.AnalyzeRequest(type=DATA_SOURCE, urn=urn, name="one-0", properties=struct(properties))
+        return Direct(servicer).Remediate(request)  # type: ignore[no-any-return]
+
+    def asked(self) -> tuple[Servicer, Pack, list[int]]:
+        """A pack, and a list that grows with each judgement."""
+        judged: list[int] = []
+
+        def now() -> Any:
+            judged.append(1)
+            return NOW
+
+        servicer = Servicer(environ={}, now=now)
+        pack = Pack(Direct(servicer))
+        pack.configure_stack({})
+        pack.configure({})
+        return servicer, pack, judged
+
+    def test_it_is_judged_once(self) -> None:
+        """The same documents give the same answer, without being judged again; nothing is remediated."""
+        servicer, pack, judged = self.asked()
+        broken = documents(inventory(sent(status="bad_credentials")))
+        assert self.remediate(servicer, broken) == proto.RemediateResponse()
+        assert [item[:2] for item in pack.judge(broken)] == [("no-bad-credentials", "mandatory")]
+        assert len(judged) == 1
+        assert [item[:2] for item in pack.judge(broken)] == [("no-bad-credentials", "mandatory")]
+        assert len(judged) == 2
+
+    def test_what_was_changed_meanwhile_is_judged_as_it_is(self) -> None:
+        """Another pack's remediation counts."""
+        servicer, pack, _ = self.asked()
+        self.remediate(servicer, documents(inventory(sent("a"))))
+        (finding,) = pack.judge(documents(inventory(sent("b", status="bad_credentials"))))
+        assert finding[2].startswith("b (salesforce")
+        self.remediate(servicer, {"connections": UNKNOWN, "observations": UNKNOWN})
+        assert pack.judge(documents(inventory(sent("c")))) == []

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent import futures
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Final, get_origin
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_origin
 
 import grpc
 from google.protobuf import empty_pb2, json_format
@@ -114,6 +114,8 @@ class Servicer(proto.AnalyzerServicer):
         self._lock = threading.Lock()
         self._stack_answer: list[proto.AnalyzeDiagnostic] | None = None
         self._found: dict[str, Inventory | str] = {}
+        self._ahead: dict[str, tuple[_Documents | str, futures.Future[list[proto.AnalyzeDiagnostic]]]] = {}
+        self._worker = futures.ThreadPoolExecutor(max_workers=1)
 
     def Handshake(
         self, _request: proto.AnalyzerHandshakeRequest, _context: grpc.ServicerContext
@@ -164,7 +166,7 @@ class Servicer(proto.AnalyzerServicer):
         if request.type == STACK_TYPE:
             return proto.AnalyzeResponse(diagnostics=self._stack())
         if request.type in DATA_SOURCE_TYPES and not self._problems:
-            return proto.AnalyzeResponse(diagnostics=self._data_source(request.urn, request.properties))
+            return proto.AnalyzeResponse(diagnostics=self._data_source(request))
         return proto.AnalyzeResponse()
 
     def AnalyzeStack(self, request: proto.AnalyzeStackRequest, _context: grpc.ServicerContext) -> proto.AnalyzeResponse:
@@ -182,8 +184,11 @@ class Servicer(proto.AnalyzerServicer):
             diagnostics=[self._diagnostic(active.rule, active.enforcement, readable_connections.UNGATED)]
         )
 
-    def Remediate(self, _request: proto.AnalyzeRequest, _context: grpc.ServicerContext) -> proto.RemediateResponse:
-        """Nothing is remediated."""
+    def Remediate(self, request: proto.AnalyzeRequest, _context: grpc.ServicerContext) -> proto.RemediateResponse:
+        """Nothing is remediated. The engine asks before `Analyze`, and takes its time in between: judge meanwhile."""
+        if request.type in DATA_SOURCE_TYPES and not self._problems:
+            documents = _documents(request.properties)
+            self._ahead[request.urn] = (documents, self._worker.submit(self._judge_source, request.urn, documents))
         return proto.RemediateResponse()
 
     def _stack(self) -> list[proto.AnalyzeDiagnostic]:
@@ -222,10 +227,19 @@ class Servicer(proto.AnalyzerServicer):
             active.options if active and isinstance(active.options, readable_connections.ReadableConnections) else None
         )
 
-    def _data_source(self, urn: str, properties: Any) -> list[proto.AnalyzeDiagnostic]:
+    def _data_source(self, request: proto.AnalyzeRequest) -> list[proto.AnalyzeDiagnostic]:
+        """What there is to say of a data source."""
+        documents = _documents(request.properties)
+        # Another pack's remediation may have changed what was judged ahead.
+        judged, answer = self._ahead.pop(request.urn, (None, None))
+        if answer is not None and judged == documents:
+            return answer.result()
+        return self._judge_source(request.urn, documents)
+
+    def _judge_source(self, urn: str, documents: _Documents | str) -> list[proto.AnalyzeDiagnostic]:
         """Judge what a data source read, but for what is judged of all of them at once."""
         # At the end the engine shows outputs, which hold no observations.
-        found = self._found[urn] = inventory_of(properties)
+        found = self._found[urn] = _read_documents(documents)
         if isinstance(found, str):
             return self._not_evaluated(found)
         return self._report(found, of_one_source(self._configuration))
@@ -235,7 +249,9 @@ class Servicer(proto.AnalyzerServicer):
         configuration = of_all_sources(self._configuration)
         found = [self._found.get(urn, NOT_TARGETED) for urn in (urns if configuration.rules else ())]
         parts = [part for part in found if isinstance(part, Inventory)]
-        return self._report(Inventory.merge(parts), configuration) if len(parts) == len(found) else []
+        if len(parts) < len(found):
+            return []
+        return self._report(parts[0] if len(parts) == 1 else Inventory.merge(parts), configuration)
 
     def _report(self, inventory: Inventory, configuration: Configuration) -> list[proto.AnalyzeDiagnostic]:
         return self._diagnostics(evaluate(inventory, configuration, self._now()), configuration)
@@ -279,20 +295,36 @@ class Servicer(proto.AnalyzerServicer):
         )
 
 
+class _Documents(NamedTuple):
+    """What a data source hands over."""
+
+    connections: str
+    observations: str
+    project: str
+
+
 def inventory_of(properties: Any) -> Inventory | str:
     """What a data source read, or a sentence that says why its connections can't be judged."""
-    texts: dict[str, str] = {}
+    return _read_documents(_documents(properties))
+
+
+def _documents(properties: Any) -> _Documents | str:
+    texts: list[str] = []
     for name in ("connections", "observations"):
         value = _text(properties.fields.get(name))
         if value is None:
             return NOT_TARGETED
         if value == UNKNOWN:
             return UNKNOWN_UNTIL_UPDATE
-        texts[name] = value
+        texts.append(value)
+    return _Documents(texts[0], texts[1], _text(properties.fields.get("project")) or "")
+
+
+def _read_documents(documents: _Documents | str) -> Inventory | str:
+    if isinstance(documents, str):
+        return documents
     try:
-        return Inventory.from_documents(
-            texts["connections"], texts["observations"], _text(properties.fields.get("project")) or ""
-        )
+        return Inventory.from_documents(*documents)
     except AmpersandError as error:
         return f"its connections were not evaluated: {error}"
 

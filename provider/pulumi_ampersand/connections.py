@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import pulumi
@@ -13,7 +14,7 @@ from pulumi_ampersand.dependencies import ReadOnly, changing
 from pulumi_ampersand.details import Refresh
 from pulumi_ampersand.errors import AmpersandError, SettingsError
 from pulumi_ampersand.expectation import Expect, not_one
-from pulumi_ampersand.inventory import parse_connections
+from pulumi_ampersand.inventory import parse_connections, parse_ids
 from pulumi_ampersand.model import Connection
 from pulumi_ampersand.program import check_configuration
 from pulumi_ampersand.provider import ConnectionsProvider
@@ -64,18 +65,18 @@ class _DataSource(ReadOnly, Resource):
         )
 
     def _connections(self) -> pulumi.Output[Sequence[Connection]]:
-        return self._output("connections").apply(self._parse)
+        return self._output("connections").apply(partial(self._parse, parse_connections))
 
     def _output(self, name: str) -> pulumi.Output[Any]:
         """What the SDK keeps under the property's own name, which the typed accessors hide."""
         output: pulumi.Output[Any] = self.__dict__[name]
         return output
 
-    def _parse(self, document: str | None) -> Sequence[Connection]:
+    def _parse(self, parse: Callable[[str], _T], document: str | None) -> _T:
         if document is None:
             raise pulumi.RunError(f'{self._title} has no output "connections": have the mock of a unit test return it')
         try:
-            return parse_connections(document)
+            return parse(document)
         except AmpersandError as error:
             raise pulumi.RunError(f"{self._title}: {error}") from None
 
@@ -146,7 +147,7 @@ class Connections(_DataSource, module="ampersand", name="Connections"):
     @property
     def ids(self) -> pulumi.Output[Sequence[str]]:
         """The IDs of the connections, sorted."""
-        return self._connections().apply(lambda found: [connection.id for connection in found])
+        return self._output("connections").apply(partial(self._parse, parse_ids))
 
     def one(self) -> pulumi.Output[Connection]:
         """The only connection. That there is none, or that there are several, is an error that says what was found."""

@@ -150,6 +150,15 @@ class _Connections(msgspec.Struct):
     connections: Sequence[ConnectionKeys]
 
 
+class _Id(msgspec.Struct, gc=False):
+    id: str
+
+
+class _Ids(msgspec.Struct):
+    v: _Number
+    connections: Sequence[_Id]
+
+
 class _Observations(msgspec.Struct):
     v: _Number
     observations: Sequence[Observation]
@@ -160,7 +169,7 @@ class _Version(msgspec.Struct):
 
 
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
-_Document = TypeVar("_Document", _Connections, _Observations)
+_Document = TypeVar("_Document", _Connections, _Ids, _Observations)
 
 
 @lru_cache(maxsize=16)
@@ -172,6 +181,15 @@ def parse_connections(document: str) -> tuple[Connection, ...]:
         AnswerError: It isn't what this version writes.
     """
     return tuple(map(Connection, _decode(document, _Connections).connections))
+
+
+def parse_ids(document: str) -> list[str]:
+    """The IDs of a ``connections`` document, sorted, without the work for all that it says of the connections.
+
+    Raises:
+        AnswerError: It isn't what this version writes.
+    """
+    return [connection.id for connection in _decode(document, _Ids).connections]
 
 
 @lru_cache(maxsize=16)
@@ -186,7 +204,7 @@ def parse_observations(document: str) -> dict[str, Observation]:
 
 
 def _decode(document: str, kind: type[_Document]) -> _Document:
-    name = kind.__name__.strip("_").lower()
+    name = kind.__struct_fields__[-1]
     try:
         decoded = msgspec.json.decode(document, type=kind)
         version = decoded.v
