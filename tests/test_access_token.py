@@ -158,10 +158,9 @@ def test_a_token_is_secret_wherever_it_goes(make_stack: MakeStack, sandbox: Sand
     shown["refresh"] = stack.refresh("--diff", check=True).text
     shown["quiet"] = stack.preview("--expect-no-changes", "--diff", check=True).text
     asked(sandbox)
-    sandbox.stop()
-    shown["failed"] = stack.preview("--config", "ampersand:timeout=0.2").text
+    # Nobody listens there. Stopping the sandbox would leave its port to whoever asks for one first.
+    shown["failed"] = stack.preview("--config", "ampersand:timeout=0.2", AMP_API_URL="http://127.0.0.1:1").text
     assert "check the network, proxy and ampersand:apiUrl" in shown["failed"]
-    sandbox.start()
     shown["destroy"] = stack.destroy(check=True).text
     assert asked(sandbox) == []
     assert places_with(token, stack, shown) == places_with(other, stack, shown) == set()

@@ -356,7 +356,7 @@ class TestWorkspace:
 
     def test_an_unknown_one_is_a_miss(self) -> None:
         """What can't be looked at doesn't match, whatever the pattern is."""
-        assert misses(found(sent("a")), {"workspace": ".*"}) == [
+        assert misses(found(sent("a", providerWorkspaceRef=None)), {"workspace": ".*"}) == [
             "expected other workspaces, by expect.workspace: a (salesforce, Acme Ltd): its workspace is unknown"
         ]
 

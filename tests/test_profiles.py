@@ -49,31 +49,25 @@ LEVELS: Final[Mapping[str, tuple[str, str, str]]] = {
 }
 """The level of each rule, or why it isn't active, under baseline, strict and soc2. A change stops others."""
 
+FORBIDDEN: Final = {
+    "google": ["https://www.googleapis.com/auth/admin.*", "https://www.googleapis.com/auth/cloud-platform"],
+    "microsoft": ["*.ReadWrite.All", "*.FullControl.All", "Directory.AccessAsUser.All"],
+    "salesforce": ["full"],
+    "*": ["*admin*"],
+}
+"""What counts as the rights of an administrator."""
+
 OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     "baseline": {"token-expiry": {"minDays": 1.0}},
     "strict": {
         "token-expiry": {"minDays": 14.0},
         "credential-age": {"maxDays": 180.0},
-        "forbidden-scopes": {
-            "scopes": {
-                "google": ["https://www.googleapis.com/auth/admin.*", "https://www.googleapis.com/auth/cloud-platform"],
-                "microsoft": ["*.ReadWrite.All", "*.FullControl.All", "Directory.AccessAsUser.All"],
-                "salesforce": ["full"],
-                "*": ["*admin*"],
-            }
-        },
+        "forbidden-scopes": {"scopes": FORBIDDEN},
         "readable-connections": {"require": True},
     },
     "soc2": {
         "token-expiry": {"minDays": 1.0},
-        "forbidden-scopes": {
-            "scopes": {
-                "google": ["https://www.googleapis.com/auth/admin.*", "https://www.googleapis.com/auth/cloud-platform"],
-                "microsoft": ["*.ReadWrite.All", "*.FullControl.All", "Directory.AccessAsUser.All"],
-                "salesforce": ["full"],
-                "*": ["*admin*"],
-            }
-        },
+        "forbidden-scopes": {"scopes": FORBIDDEN},
         "readable-connections": {"require": True},
     },
 }
