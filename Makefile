@@ -14,7 +14,7 @@ environment: .venv/.ready
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "pulumi-ampersand needs Python 3.10 or newer; run: make PYTHON=python3.12" >&2; exit 1; }
 	@echo "Installing Python packages into .venv (a minute)..." >&2
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint tests/constraints.txt --requirement tests/requirements.txt --editable '.[sandbox]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint tests/constraints.txt --requirement tests/requirements.txt --editable '.[sandbox,html]'
 	@touch $@
 
 # Finds or makes a Pulumi engine and prints its folder; does nothing when there is one.

@@ -264,7 +264,7 @@ class TestRead:
     def test_details_that_are_none_are_unread(self, read_gate: Read, server: Sandbox) -> None:
         """A stack's setting that makes no sense fails the gate."""
         inventory = read_gate({}, {"ampersand:details": "nver"})
-        assert list(inventory.unread) == [
+        assert [reason for reason, _ in inventory.unread] == [
             'the gate could not be read: ampersand:details must be auto, always or never (did you mean "never"?)'
         ]
         assert not server.requests
@@ -318,7 +318,7 @@ class TestRead:
         """What could be read is judged, and what failed is named with its remedy."""
         inventory = read_gate({"projects": ["gone", "second"]})
         assert ids(inventory) == ["d"]
-        (reason,) = inventory.unread
+        ((reason, _),) = inventory.unread
         assert reason.startswith(
             'the gate could not be read: reading connections of project "gone" at http://127.0.0.1'
         )
@@ -351,18 +351,18 @@ class TestRead:
         server.faults = [fault]
         inventory = read_gate({})
         assert not len(inventory)
-        (reason,) = inventory.unread
+        ((reason, _),) = inventory.unread
         assert reason == one_line(reason)
         assert reason.startswith(f'the gate could not be read: reading connections of project "first" at {server.url}')
         assert all(word in reason for word in words)
 
     def test_a_wrong_key_is_unread(self, read_gate: Read, server: Sandbox) -> None:
         """The API's own words say what to do about a key that it doesn't know, and the key isn't shown."""
-        (reason,) = read_gate({}, {"ampersand:apiKey": "wr0ng-key"}).unread
+        ((reason, _),) = read_gate({}, {"ampersand:apiKey": "wr0ng-key"}).unread
         assert "401 The API key is not valid. Send a valid API key" in reason
         assert "wr0ng-key" not in reason
         server.faults = ["key-echo"]
-        (reason,) = read_gate({}).unread
+        ((reason, _),) = read_gate({}).unread
         assert server.api_key not in reason
 
     def test_an_outage_is_unread(self, read_gate: Read, server: Sandbox) -> None:
@@ -370,7 +370,7 @@ class TestRead:
         server.stop()
         inventory = read_gate({})
         assert not len(inventory)
-        (reason,) = inventory.unread
+        ((reason, _),) = inventory.unread
         assert "check the network, proxy and ampersand:apiUrl" in reason
 
     @pytest.mark.parametrize(
@@ -385,13 +385,13 @@ class TestRead:
         environ = {name: value for name, value in server.environment.items() if name != left_out}
         inventory = read_gate({}, environ=environ)
         assert not len(inventory)
-        (reason,) = inventory.unread
+        ((reason, _),) = inventory.unread
         assert mend in reason
         assert not server.requests
 
     def test_a_wrong_root_is_unread(self, read_gate: Read) -> None:
         """A root that is no URL fails the gate, too."""
-        (reason,) = read_gate({}, {"ampersand:apiUrl": "nonsense"}).unread
+        ((reason, _),) = read_gate({}, {"ampersand:apiUrl": "nonsense"}).unread
         assert "ampersand:apiUrl (or AMP_API_URL) is no http or https URL" in reason
 
     def test_contradicting_entries_are_unread(self, read_gate: Read, server: Sandbox) -> None:
@@ -399,7 +399,7 @@ class TestRead:
         server.list_body = json.dumps([sent("a"), sent("a", status="bad_credentials")]).encode()
         inventory = read_gate({})
         assert not len(inventory)
-        assert 'lists connection "a" twice' in inventory.unread[0]
+        assert 'lists connection "a" twice' in inventory.unread[0].reason
 
     def test_no_connections_are_no_failure(self, read_gate: Read, server: Sandbox) -> None:
         """A project without connections was read."""

@@ -433,7 +433,7 @@ def test_inventories_are_merged() -> None:
             ("d", "crm"),
             ("d", "erp"),
         ]
-        assert sorted(whole.unread) == ["down", "found", "lost"]
+        assert sorted(whole.unread) == [("down", "erp"), ("found", ""), ("lost", "")]
     assert len(Inventory.merge([])) == 0
 
 

@@ -247,7 +247,7 @@ def _order(finding: Finding) -> tuple[int, str, str, str, str, str]:
 def _unreported(inventory: Inventory, configuration: Configuration) -> Iterable[tuple[str, Sequence[str]]]:
     """What no active rule reports, although nobody can switch off that it wasn't looked at."""
     if configuration.active(readable_connections.RULE.id) is None:
-        yield readable_connections.RULE.id, inventory.unread
+        yield readable_connections.RULE.id, [reason for reason, _ in inventory.unread]
     if configuration.active(required_connections.RULE.id) is None:
         yield (
             required_connections.RULE.id,
@@ -361,7 +361,7 @@ def _finding(active: ActiveRule, entry: Entry | Requirement | None, causes: list
             rule=rule.id,
             severity=rule.severity,
             enforcement=active.enforcement,
-            project="",
+            project=one_line(about.project),
             connection=one_line(about.connection),
             provider=one_line(about.provider),
             group=one_line(about.group),

@@ -186,4 +186,4 @@ def _read_project(client: Client, project: str, gate: Gate, details: Details) ->
         return Inventory(client.with_details(project, found, details=details), project)
     except AmpersandError as error:
         # One project's failure must not hide what another project's connections break.
-        return Inventory(unread=[f"the gate could not be read: {error}"])
+        return Inventory(project=project, unread=[f"the gate could not be read: {error}"])

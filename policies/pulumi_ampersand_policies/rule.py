@@ -97,11 +97,13 @@ class Requirement:
         connection: The ID of the connection that must exist; empty for any.
         provider: The provider; empty for any.
         group: The group's ref; empty for any.
+        project: The project that must be readable; empty for any.
     """
 
     connection: str = ""
     provider: str = ""
     group: str = ""
+    project: str = ""
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ def judge(
     projects = sorted({entry.project for entry in connections})
     documents = [_documents(connections, project) for project in projects]
     # No data source hands this over, but a gate does: what could not be read, and which IDs don't exist.
-    rest = Inventory(unread=connections.unread, missing=connections.missing)
+    rest = connections.where(lambda _: False)
     return _evaluated(rule, documents, rest, configuration, now)
 
 

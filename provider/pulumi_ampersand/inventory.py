@@ -41,13 +41,25 @@ class Entry(NamedTuple):
     project: str
 
 
+class Unread(NamedTuple):
+    """A part of an inventory that could not be read.
+
+    Attributes:
+        reason: Why not, one sentence.
+        project: The project, as it was asked for; empty where it isn't one project.
+    """
+
+    reason: str
+    project: str = ""
+
+
 class Inventory:
     """Connections, sorted by ID.
 
     Args:
         pairs: Connections and how they were found, in any order.
         project: The project that they were read from, ID or name.
-        unread: Why parts of it could not be read, one sentence each: a project that wasn't reachable, say.
+        unread: Why parts of the project could not be read, one sentence each: it wasn't reachable, say.
         missing: IDs of connections that were asked for and don't exist.
 
     Raises:
@@ -64,7 +76,7 @@ class Inventory:
         unread: Sequence[str] = (),
         missing: Sequence[str] = (),
     ) -> None:
-        self.unread = tuple(unread)
+        self.unread = tuple(Unread(reason, project) for reason in unread)
         self.missing = tuple(missing)
         found: dict[str, Found] = {}
         for pair in pairs:
@@ -103,16 +115,15 @@ class Inventory:
     def merge(cls, parts: Sequence[Inventory]) -> Inventory:
         """One inventory of several. What was read twice, from a project named twice say, is in it once."""
         entries = {(entry.connection.id, entry.project): entry for part in parts for entry in part}
-        whole = cls(
-            unread=[reason for part in parts for reason in part.unread],
-            missing=[connection_id for part in parts for connection_id in part.missing],
-        )
+        whole = cls(missing=[connection_id for part in parts for connection_id in part.missing])
+        whole.unread = tuple(unread for part in parts for unread in part.unread)
         whole._entries = tuple(entries[key] for key in sorted(entries))
         return whole
 
     def where(self, chosen: Callable[[Entry], bool]) -> Inventory:
         """The connections that are chosen, and what could not be read all the same."""
-        part = Inventory(unread=self.unread, missing=self.missing)
+        part = Inventory(missing=self.missing)
+        part.unread = self.unread
         part._entries = tuple(filter(chosen, self))
         return part
 

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand_policies.gate import Gate
-from pulumi_ampersand_policies.rule import Breach, Enforcement, ReportOptions, Rule, Severity, Unverified
+from pulumi_ampersand_policies.rule import Breach, Enforcement, ReportOptions, Requirement, Rule, Severity, Unverified
 
 UNGATED = (
     "this stack has neither an Ampersand data source nor a gate, so no connection was checked; "
@@ -35,8 +35,8 @@ class ReadableConnections(ReportOptions):
 
 def check(inventory: Inventory, _options: ReadableConnections, _now: datetime) -> Iterator[Breach | Unverified]:
     """Report what could not be read."""
-    for reason in inventory.unread:
-        yield Breach(reason)
+    for reason, project in inventory.unread:
+        yield Breach(reason, Requirement(project=project))
 
 
 RULE = Rule(

@@ -1,0 +1,138 @@
+"""The JSON report: the contract for programs. Its JSON Schema is ``report.schema.json`` beside this module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from pulumi_ampersand_policies.baseline import Comparison, PastFinding
+from pulumi_ampersand_policies.configuration import Configuration
+from pulumi_ampersand_policies.evaluation import Finding, State
+from pulumi_ampersand_policies.report import SCHEMA_VERSION, TOOL, Report, Source, moment, version
+from pulumi_ampersand_policies.reports import Look
+from pulumi_ampersand_policies.rule import Enforcement, ReportOptions
+
+
+def render(report: Report, _look: Look) -> Iterator[str]:
+    """The report as JSON; the same report gives the same text."""
+    yield msgspec.json.format(msgspec.json.encode(document(report)), indent=2).decode()
+    yield "\n"
+
+
+def document(report: Report) -> dict[str, Any]:
+    """The report as JSON's own types."""
+    return {
+        "schemaVersion": SCHEMA_VERSION,
+        "asOf": moment(report.as_of),
+        "tool": {"name": TOOL, "version": version()},
+        "verdict": report.verdict.value,
+        "exitCode": report.exit_code,
+        "breaks": {
+            "severity": report.fail_on.value if report.fail_on else None,
+            "newOnly": report.fail_on_new,
+        },
+        "leastShown": report.least_shown.value,
+        "sources": [_source(source) for source in report.sources],
+        "rules": _rules(report.configuration),
+        "summary": {
+            "connections": len(report.inventory),
+            "findings": {severity.value: number for severity, number in report.counts.items()},
+            "breaking": len(report.breaking),
+            "waived": report.states[State.WAIVED],
+            "tolerated": report.states[State.TOLERATED],
+            "notEvaluated": len(report.evaluation.not_evaluated),
+        },
+        "findings": [_finding(report, finding) for finding in report.findings],
+        "notEvaluated": [
+            {"rule": item.rule, "connection": item.connection, "reason": item.reason}
+            for item in report.evaluation.not_evaluated
+        ],
+        "waivers": [
+            {"rule": use.rule, **use.waiver.document(), "state": use.state.value} for use in report.evaluation.waivers
+        ],
+        "baseline": None if report.comparison is None else _comparison(report, report.comparison),
+    }
+
+
+def _source(source: Source) -> dict[str, Any]:
+    return {
+        "kind": source.kind.value,
+        "name": source.name,
+        "connections": source.connections,
+        "status": "failed" if source.error else "read",
+        "error": source.error,
+    }
+
+
+def _rules(configuration: Configuration) -> list[dict[str, Any]]:
+    active: list[dict[str, Any]] = [
+        {
+            "id": known.rule.id,
+            "enforcement": known.enforcement.value,
+            "severity": known.rule.severity.value,
+            "active": True,
+            "reason": None,
+            "options": _options(known.options),
+        }
+        for known in configuration.rules
+    ]
+    inactive: list[dict[str, Any]] = [
+        {
+            "id": known.rule.id,
+            "enforcement": Enforcement.DISABLED.value,
+            "severity": known.rule.severity.value,
+            "active": False,
+            "reason": known.reason,
+            "options": {},
+        }
+        for known in configuration.inactive
+    ]
+    return sorted([*active, *inactive], key=lambda rule: rule["id"])
+
+
+def _options(options: ReportOptions) -> dict[str, Any]:
+    """The options that were judged by, defaults included. Waivers have a list of their own."""
+    if options.model_fields_set:
+        written: dict[str, Any] = options.model_dump(mode="json", by_alias=True, exclude={"waivers"})
+        return written
+    # The same; but a model that nothing was validated by would be built for this alone, 2 ms each.
+    return {
+        part.alias or name: getattr(options, name)
+        for name, part in type(options).model_fields.items()
+        if name != "waivers"
+    }
+
+
+def _finding(report: Report, finding: Finding) -> dict[str, Any]:
+    return {
+        "rule": finding.rule,
+        "severity": finding.severity.value,
+        "enforcement": finding.enforcement.value,
+        "connection": finding.connection,
+        "project": finding.project,
+        "provider": finding.provider,
+        "group": finding.group,
+        "consumer": finding.consumer,
+        "message": finding.message,
+        "remediation": finding.remediation,
+        "fingerprint": finding.fingerprint,
+        "state": finding.state.value,
+        "waiver": finding.waiver.document() if finding.waiver else None,
+        "new": None if report.comparison is None else report.is_new(finding),
+    }
+
+
+def _comparison(report: Report, comparison: Comparison) -> dict[str, Any]:
+    return {
+        "asOf": comparison.as_of,
+        "new": sum(map(comparison.is_new, report.opened)),
+        "unchanged": sum(not comparison.is_new(finding) for finding in report.opened),
+        "fixed": [_past(finding) for finding in comparison.fixed],
+        "notJudged": [_past(finding) for finding in comparison.not_judged],
+    }
+
+
+def _past(finding: PastFinding) -> dict[str, Any]:
+    return msgspec.structs.asdict(finding)
