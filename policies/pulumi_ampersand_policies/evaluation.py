@@ -79,6 +79,11 @@ class Finding:
         parts = [self.rule, self.project, self.connection, *required]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
+    @property
+    def order(self) -> tuple[int, str, str, str, str, str]:
+        """What findings are sorted by: severest first, then by rule and what they are about."""
+        return (-self.severity.rank, self.rule, self.project, self.connection, self.provider, self.group)
+
 
 @dataclass(frozen=True)
 class NotEvaluated:
@@ -194,7 +199,7 @@ def evaluate(inventory: Inventory, configuration: Configuration, now: datetime) 
             Breach(f"{verifiable.rule.id} was not evaluated: {item.reason}") for item, _ in judgement.unverified
         ]
         conclude(verifiable, judgement)
-    findings.sort(key=_order)
+    findings.sort(key=lambda finding: finding.order)
     not_evaluated.sort(key=lambda item: (item.rule, item.connection))
     return Evaluation(tuple(findings), tuple(not_evaluated), tuple(waivers))
 
@@ -231,17 +236,6 @@ def of_all_sources(configuration: Configuration) -> Configuration:
 
 def _silent(_inventory: Inventory, _options: object, _now: datetime) -> Iterator[Breach | Unverified]:
     return iter(())
-
-
-def _order(finding: Finding) -> tuple[int, str, str, str, str, str]:
-    return (
-        -finding.severity.rank,
-        finding.rule,
-        finding.project,
-        finding.connection,
-        finding.provider,
-        finding.group,
-    )
 
 
 def _unreported(inventory: Inventory, configuration: Configuration) -> Iterable[tuple[str, Sequence[str]]]:

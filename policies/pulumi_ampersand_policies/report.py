@@ -51,6 +51,13 @@ class Source(NamedTuple):
     connections: int
     error: str | None = None
 
+    @property
+    def status(self) -> str:
+        """``complete``, ``partial`` if something of it could not be read, or ``failed`` if nothing could."""
+        if self.error is None:
+            return "complete"
+        return "partial" if self.connections else "failed"
+
 
 class Verdict(str, Enum):
     """What an audit says in a word."""

@@ -61,7 +61,7 @@ def _source(source: Source) -> dict[str, Any]:
         "kind": source.kind.value,
         "name": source.name,
         "connections": source.connections,
-        "status": "failed" if source.error else "read",
+        "status": source.status,
         "error": source.error,
     }
 
