@@ -39,9 +39,10 @@ from pulumi_ampersand.errors import AmpersandError
 from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies.configuration import ALL, ActiveRule, Configuration, ConfigurationError, Given, resolve
+from pulumi_ampersand_policies.data_source import DATA_SOURCE_TYPES, NOT_TARGETED
 from pulumi_ampersand_policies.evaluation import Evaluation, crashes, evaluate, lines
 from pulumi_ampersand_policies.gate import Gate, GateError, chosen, read, trusted
-from pulumi_ampersand_policies.pack import DATA_SOURCE_TYPES, NOT_TARGETED, STACK_TYPE, announced_properties, tags
+from pulumi_ampersand_policies.pack import STACK_TYPE, announced_properties, tags
 from pulumi_ampersand_policies.rule import Enforcement, Rule
 from pulumi_ampersand_policies.rules import RULES, readable_connections, verifiable_connections
 

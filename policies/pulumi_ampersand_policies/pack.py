@@ -27,6 +27,14 @@ from pulumi_ampersand.settings import Access, unknown_keys
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies import configuration as policy_configuration
 from pulumi_ampersand_policies.configuration import ALL, WAIVERS, Configuration, ConfigurationError, Given
+from pulumi_ampersand_policies.data_source import (
+    DATA_SOURCE_TYPES,
+    NOT_TARGETED,
+    SECRET,
+    SIGNATURE,
+    UNKNOWN,
+    UNKNOWN_UNTIL_UPDATE,
+)
 from pulumi_ampersand_policies.evaluation import Evaluation, crashes, evaluate, lines, of_all_sources, of_one_source
 from pulumi_ampersand_policies.gate import Gate, GateError, chosen, read, trusted
 from pulumi_ampersand_policies.rule import Enforcement, Rule, Severity
@@ -37,22 +45,8 @@ if TYPE_CHECKING:
 
 NAME: Final = "ampersand"
 STACK_TYPE: Final = "pulumi:pulumi:Stack"
-DATA_SOURCE_TYPES: Final = frozenset(
-    f"pulumi-python:dynamic/ampersand:{name}" for name in ("Connections", "ConnectionRef")
-)
-
 MESSAGE_LIMIT: Final = 400 * 1024 * 1024
 """Bytes in one message, the engine's own limit: documents may be large."""
-
-NOT_TARGETED: Final = "its connections were not evaluated: it isn't targeted by this operation"
-UNKNOWN_UNTIL_UPDATE: Final = (
-    "its connections were not evaluated: a filter isn't known until the update, which judges them then"
-)
-
-# Both from the engine's sdk/go/common/resource/properties.go and plugin/rpc.go: how unknown values and secrets travel.
-UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-_SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
-_SECRET: Final = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the name of a kind of value
 
 _LEVELS: Final = {
     Enforcement.ADVISORY: proto.ADVISORY,
@@ -334,7 +328,7 @@ def _text(value: Any) -> str | None:
     kind = value.WhichOneof("kind") if value is not None else "null_value"
     if kind == "struct_value":
         fields = value.struct_value.fields
-        if _SIGNATURE in fields and fields[_SIGNATURE].string_value == _SECRET:
+        if SIGNATURE in fields and fields[SIGNATURE].string_value == SECRET:
             return _text(fields.get("value"))
     if kind == "null_value":
         return None

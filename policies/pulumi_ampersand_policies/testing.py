@@ -29,6 +29,7 @@ from pulumi_ampersand.answers import read_connections
 from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand_policies import pack
 from pulumi_ampersand_policies.configuration import Configuration, ConfigurationError
+from pulumi_ampersand_policies.data_source import UNKNOWN as NOT_KNOWN
 from pulumi_ampersand_policies.evaluation import Evaluation, NotEvaluated, State, evaluate
 from pulumi_ampersand_policies.rule import Rule
 
@@ -132,7 +133,7 @@ def judge(
     """
     configuration = _configured(rule, options or {})
     if connections is UNKNOWN:
-        return _evaluated(rule, [_properties(pack.UNKNOWN, pack.UNKNOWN, "")], Inventory(), configuration, now)
+        return _evaluated(rule, [_properties(NOT_KNOWN, NOT_KNOWN, "")], Inventory(), configuration, now)
     assert isinstance(connections, Inventory)  # noqa: S101 - the other choice is handled
     projects = sorted({entry.project for entry in connections})
     documents = [_documents(connections, project) for project in projects]

@@ -37,6 +37,9 @@ _TOO_MANY: Final = (
     f'its details were not asked for: details="auto" asks for {MOST} connections in one read; '
     'filter by provider, group_ref or consumer_ref, or set details="always"'
 )
+UNREADABLE: Final = "its details could not be read: "
+"""How the reason begins where a connection's own call failed."""
+
 _GRANT: Final = "oauth2AuthorizationCode"
 
 
@@ -91,7 +94,7 @@ def completed(found: Iterable[Found], told: Mapping[str, Found | AmpersandError]
         if isinstance(answer, tuple):
             whole.append(_with(pair, answer))
         elif answer is not None:
-            whole.append(with_gap(pair, f"its details could not be read: {answer}"))
+            whole.append(with_gap(pair, f"{UNREADABLE}{answer}"))
         elif name in wanted.gaps:
             whole.append(with_gap(pair, wanted.gaps[name]))
         else:

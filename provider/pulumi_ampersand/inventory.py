@@ -112,6 +112,18 @@ class Inventory:
         return cls(((c, seen.get(c.id, UNOBSERVED)) for c in parse_connections(connections)), project)
 
     @classmethod
+    def from_saved(cls, data: bytes) -> Inventory:
+        """Read what `saved` gave.
+
+        Raises:
+            AnswerError: It isn't what this version writes.
+        """
+        content = _decode(data, _Saved)
+        seen = {observation.id: observation for observation in content.observations}
+        found = (Connection(sent) for sent in content.connections)
+        return cls(((c, seen.get(c.id, UNOBSERVED)) for c in found), content.project)
+
+    @classmethod
     def merge(cls, parts: Sequence[Inventory]) -> Inventory:
         """One inventory of several. What was read twice, from a project named twice say, is in it once."""
         entries = {(entry.connection.id, entry.project): entry for part in parts for entry in part}
@@ -126,6 +138,18 @@ class Inventory:
         part.unread = self.unread
         part._entries = tuple(filter(chosen, self))
         return part
+
+    def by_project(self) -> list[tuple[str, Inventory]]:
+        """The connections of each project, by its name, without what could not be read."""
+        parts: dict[str, list[Entry]] = {}
+        for entry in self:
+            parts.setdefault(entry.project, []).append(entry)
+        found = []
+        for project in sorted(parts):
+            part = Inventory()
+            part._entries = tuple(parts[project])
+            found.append((project, part))
+        return found
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries)
@@ -152,6 +176,23 @@ class Inventory:
                 )
         return connections.decode(), observations.decode()
 
+    def saved(self, project: str = "") -> bytes:
+        """Everything that was read, without credentials, as JSON that `from_saved` understands.
+
+        Args:
+            project: The project, for connections that don't say which is theirs.
+        """
+        return msgspec.json.format(
+            _ENCODER.encode(
+                {
+                    "v": VERSION,
+                    "project": project,
+                    "connections": [entry.connection for entry in self],
+                    "observations": [entry.observation for entry in self],
+                }
+            )
+        )
+
 
 _Number = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -175,12 +216,19 @@ class _Observations(msgspec.Struct):
     observations: Sequence[Observation]
 
 
+class _Saved(msgspec.Struct):
+    v: _Number
+    project: str
+    connections: Sequence[ConnectionKeys]
+    observations: Sequence[Observation]
+
+
 class _Version(msgspec.Struct):
     v: _Number
 
 
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
-_Document = TypeVar("_Document", _Connections, _Ids, _Observations)
+_Document = TypeVar("_Document", _Connections, _Ids, _Observations, _Saved)
 
 
 @lru_cache(maxsize=16)
@@ -214,8 +262,8 @@ def parse_observations(document: str) -> dict[str, Observation]:
     return {observation.id: observation for observation in _decode(document, _Observations).observations}
 
 
-def _decode(document: str, kind: type[_Document]) -> _Document:
-    name = kind.__struct_fields__[-1]
+def _decode(document: str | bytes, kind: type[_Document]) -> _Document:
+    name, mend = ("saved", "save it again") if kind is _Saved else (kind.__struct_fields__[-1], "run: pulumi refresh")
     try:
         decoded = msgspec.json.decode(document, type=kind)
         version = decoded.v
@@ -226,7 +274,7 @@ def _decode(document: str, kind: type[_Document]) -> _Document:
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             version = 0
         if version <= VERSION:
-            raise AnswerError(f"the {name} document can't be read: {error}; run: pulumi refresh") from None
+            raise AnswerError(f"the {name} document can't be read: {error}; {mend}") from None
     if version > VERSION:
         raise AnswerError(f"the {name} document is of a newer version; upgrade pulumi-ampersand")
     return decoded

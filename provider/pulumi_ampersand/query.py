@@ -63,17 +63,18 @@ class Query:
     def matches(self, pair: Found) -> bool:
         """Whether the API would list a connection for the filters."""
         connection = pair[0]
+        group, consumer = connection.group, connection.consumer
         return (
-            _is(self.connection_id, connection, "id")
-            and _is(self.provider, connection, "provider")
-            and (self.group_ref is None or _is(self.group_ref, connection.get("group"), "groupRef"))
-            and (self.consumer_ref is None or _is(self.consumer_ref, connection.get("consumer"), "consumerRef"))
+            _is(self.connection_id, connection.id)
+            and _is(self.provider, connection.provider)
+            and _is(self.group_ref, group.ref if group else None)
+            and _is(self.consumer_ref, consumer.ref if consumer else None)
         )
 
 
-def _is(wanted: str | None, record: Mapping[str, Any] | None, key: str) -> bool:
-    """Whether a filter lets a record pass; what was read has been made harmless."""
-    return wanted is None or (record is not None and record.get(key) == harmless(wanted))
+def _is(wanted: str | None, value: str | None) -> bool:
+    """Whether a filter lets a value pass; what was read has been made harmless."""
+    return wanted is None or value == harmless(wanted)
 
 
 PROPERTIES: Final = {part.name: property_name(part.name) for part in fields(Query)}

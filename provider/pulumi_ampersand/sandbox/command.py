@@ -7,7 +7,6 @@ installed.
 import contextlib
 import shlex
 import signal
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from pulumi_ampersand.sandbox.faults import DESCRIPTIONS
 from pulumi_ampersand.sandbox.scenarios import DEFAULT_COUNT, SCENARIOS
 from pulumi_ampersand.sandbox.server import DEFAULT_SCENARIO, Sandbox
 from pulumi_ampersand.sandbox.state import DEFAULT_API_KEY
+from pulumi_ampersand.whole_file import whole_file
 
 
 class _FailedError(click.ClickException):
@@ -132,25 +132,14 @@ def _announced(server: Sandbox, ready_file: Path | None) -> Iterator[None]:
         yield
         return
     try:
-        _write_whole(ready_file, f"{server.url}\n")
+        with whole_file(ready_file) as file:
+            file.write(f"{server.url}\n".encode())
     except OSError as exc:
         raise _FailedError(f"--ready-file {ready_file}: can't be written: {exc.strerror}") from exc
     try:
         yield
     finally:
         ready_file.unlink(missing_ok=True)
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Writes a file that is never seen half-written."""
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
-            file.write(text)
-        Path(draft).replace(path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
 
 
 @contextlib.contextmanager

@@ -1,0 +1,299 @@
+"""Where an audit finds connections: projects of the API, saved answers, what an audit kept, and stacks' states.
+
+What can't be read ends nothing: it stands in the source's ``error`` and among what the inventory lacks, and the others
+are judged all the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import which
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+
+from pulumi_ampersand.answers import repair_text
+from pulumi_ampersand.details import UNREADABLE
+from pulumi_ampersand.errors import AmpersandError, AnswerError, SettingsError
+from pulumi_ampersand.inventory import Inventory
+from pulumi_ampersand.model import DETAILS_GAP
+from pulumi_ampersand.query import Query
+from pulumi_ampersand.settings import API_KEY_VARIABLE, Details, Settings
+from pulumi_ampersand.terminal import one_line
+from pulumi_ampersand_policies.audit import Part
+from pulumi_ampersand_policies.data_source import (
+    DATA_SOURCE_TYPES,
+    SIGNATURE,
+    UNKNOWN,
+    UNKNOWN_UNTIL_UPDATE,
+)
+from pulumi_ampersand_policies.report import Source, SourceKind
+
+if TYPE_CHECKING:
+    from pulumi_ampersand.client import Client
+
+STANDARD_INPUT: Final = "-"
+
+_PROJECTS_AT_ONCE: Final = 8
+_EXPORT_SECONDS: Final = 300
+
+Done = Callable[[Source], None]
+"""Is told of each source as soon as it was read, from any thread."""
+
+
+class Filters(NamedTuple):
+    """Which connections are judged: those that match each filter that is given."""
+
+    provider: str | None = None
+    group_ref: str | None = None
+    consumer_ref: str | None = None
+
+    def checked(self) -> Query:
+        """The same as a query.
+
+        Raises:
+            SettingsError: One is empty.
+        """
+        return Query(provider=self.provider, group_ref=self.group_ref, consumer_ref=self.consumer_ref)
+
+    def of(self, inventory: Inventory) -> Inventory:
+        """What of an inventory matches."""
+        query = self.checked()
+        if query == Query():
+            return inventory
+        return inventory.where(lambda entry: query.matches((entry.connection, entry.observation)))
+
+
+@dataclass(frozen=True)
+class Api:
+    """The projects that an API key can read.
+
+    Attributes:
+        environ: The environment, which has the API key and root.
+        filters: Which connections are read.
+        details: See `pulumi_ampersand.settings.Details`.
+        done: See `Done`.
+    """
+
+    environ: Mapping[str, str]
+    filters: Filters
+    details: Details
+    done: Done
+
+    def read(self, projects: Sequence[str], *, every: bool) -> list[Part]:
+        """Read projects, several at once.
+
+        Args:
+            projects: The projects, ID or name.
+            every: Whether to read all others that the key can read, too.
+
+        Returns:
+            A part for each, in their order; one for the whole API if it could not say which projects there are.
+
+        Raises:
+            SettingsError: There is no key, or a setting can't be used.
+        """
+        from pulumi_ampersand.client import Client  # noqa: PLC0415 - saved answers need no HTTP
+
+        with Client(Settings(api_key_env=API_KEY_VARIABLE).resolve({}, self.environ)) as client:
+            names = list(dict.fromkeys(projects))
+            parts = []
+            if every:
+                try:
+                    listed = client.list_projects()
+                    named = {*names}
+                    names += [project.id for project in listed if not {project.id, project.name} & named]
+                except AmpersandError as error:
+                    parts.append(_failed(SourceKind.PROJECT, "all projects", error))
+                    self.done(parts[0].source)
+            return parts + self._read_all(client, names)
+
+    def _read_all(self, client: Client, names: Sequence[str]) -> list[Part]:
+        pool = ThreadPoolExecutor(_PROJECTS_AT_ONCE)
+        try:
+            return list(pool.map(lambda name: self._read(client, name), names))
+        finally:
+            # Whoever is interrupted doesn't wait for the others.
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _read(self, client: Client, name: str) -> Part:
+        try:
+            inventory = Inventory(client.list_connections(name, **self.filters._asdict(), details=self.details), name)
+            part = _complete(SourceKind.PROJECT, name, inventory, _failed_details(inventory))
+        except SettingsError:
+            raise
+        except AmpersandError as error:
+            part = _failed(SourceKind.PROJECT, name, error)
+        self.done(part.source)
+        return part
+
+
+def _failed_details(inventory: Inventory) -> list[str]:
+    """What could not be read of single connections. The others' reasons are in their findings."""
+    reasons = [
+        entry.observation.gaps[DETAILS_GAP]
+        for entry in inventory
+        if entry.observation.gaps.get(DETAILS_GAP, "").startswith(UNREADABLE)
+    ]
+    if not reasons:
+        return []
+    which_ones = "one connection" if len(reasons) == 1 else f"{len(reasons)} connections"
+    return [f"{which_ones}: {reasons[0]}"]
+
+
+def from_file(name: str, filters: Filters) -> Part:
+    """Read a file: a saved answer of the API, what an audit kept, or a state that ``pulumi stack export`` wrote.
+
+    Args:
+        name: The file; ``-`` is standard input.
+        filters: Which connections.
+    """
+    shown = "standard input" if name == STANDARD_INPUT else one_line(name)
+    try:
+        data = sys.stdin.buffer.read() if name == STANDARD_INPUT else Path(name).read_bytes()
+    except OSError as error:
+        return _failed(SourceKind.ANSWER, shown, f"can't be read: {error.strerror}")
+    return _of_text(data, shown, filters)
+
+
+def _of_text(data: bytes, shown: str, filters: Filters) -> Part:
+    kind = SourceKind.ANSWER
+    try:
+        if not data[:100].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+            return _complete(kind, shown, filters.of(Inventory.from_answer(data)), [])
+        content = _object(data)
+        if "deployment" in content:
+            kind = SourceKind.STATE
+            return _of_state(kind, shown, content, filters)
+        if "observations" in content:
+            return _complete(kind, shown, filters.of(Inventory.from_saved(data)), [])
+        if "status" in content:
+            # The API's answer about a single connection.
+            return _complete(kind, shown, filters.of(Inventory.from_answer(b"[" + data + b"]")), [])
+    except AnswerError as error:
+        return _failed(kind, shown, error)
+    return _failed(
+        kind,
+        shown,
+        "is neither a list of connections as the API sends it, nor what audit --save kept, nor what "
+        "pulumi stack export wrote",
+    )
+
+
+def _object(data: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        return msgspec.json.decode(repair_text(data), type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise AnswerError(f"is no JSON: {error}") from None
+
+
+def from_stack(name: str, filters: Filters) -> Part:
+    """Read a stack's state through ``pulumi stack export``.
+
+    Args:
+        name: The stack, as the Pulumi CLI knows it in this folder.
+        filters: Which connections.
+    """
+    kind, shown = SourceKind.STACK, one_line(name)
+    pulumi = which("pulumi")
+    if pulumi is None:
+        return _failed(kind, shown, "pulumi isn't on PATH; run: pulumi-ampersand doctor")
+    try:
+        done = subprocess.run(  # noqa: S603 - what it runs is the user's own pulumi
+            [pulumi, "stack", "export", "--non-interactive", f"--stack={name}"],
+            capture_output=True,
+            check=False,
+            env={"PULUMI_SKIP_UPDATE_CHECK": "1", **os.environ},
+            stdin=subprocess.DEVNULL,
+            timeout=_EXPORT_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return _failed(kind, shown, f"pulumi stack export failed: {one_line(str(error), 200)}")
+    if done.returncode:
+        said = one_line(done.stderr.decode("utf-8", "replace"), 300)
+        return _failed(kind, shown, f"pulumi stack export failed: {said or f'exit code {done.returncode}'}")
+    try:
+        return _of_state(kind, shown, _object(done.stdout), filters)
+    except AnswerError as error:
+        return _failed(kind, shown, error)
+
+
+class _Resource(msgspec.Struct):
+    urn: str
+    type: str
+    inputs: msgspec.Raw = msgspec.Raw(b"{}")
+    delete: bool = False
+
+
+class _Deployment(msgspec.Struct):
+    resources: list[_Resource] | None = None
+
+
+def _of_state(kind: SourceKind, shown: str, content: Mapping[str, msgspec.Raw], filters: Filters) -> Part:
+    """What the data sources in a state have read.
+
+    Raises:
+        AnswerError: It is no state.
+    """
+    try:
+        deployment = msgspec.json.decode(content.get("deployment", msgspec.Raw(b"null")), type=_Deployment)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise AnswerError(f"is no state that pulumi stack export wrote: {error}") from None
+    sources = [part for part in deployment.resources or () if part.type in DATA_SOURCE_TYPES and not part.delete]
+    if not sources:
+        return _failed(kind, shown, "its state has no Ampersand data source, so there is nothing to judge")
+    read = [
+        (resource.urn.rpartition("::")[2], _of_inputs(msgspec.json.decode(resource.inputs))) for resource in sources
+    ]
+    inventory = Inventory.merge([found for _, found in read if isinstance(found, Inventory)])
+    errors = [f"{name}: {found}" for name, found in read if isinstance(found, str)]
+    return _complete(kind, shown, filters.of(inventory), errors)
+
+
+def _of_inputs(inputs: Mapping[str, Any]) -> Inventory | str:
+    """What a data source has read, or a clause that says why that isn't known."""
+    connections, observations, project = (inputs.get(name) for name in ("connections", "observations", "project"))
+    if connections is None or observations is None:
+        return "its state has no connections; run: pulumi refresh"
+    if UNKNOWN in (connections, observations):
+        return UNKNOWN_UNTIL_UPDATE
+    if any(isinstance(value, dict) and SIGNATURE in value for value in (connections, observations)):
+        return "its connections are encrypted; run: pulumi stack export --show-secrets"
+    if not isinstance(connections, str) or not isinstance(observations, str):
+        return "its connections are of another version of pulumi-ampersand; run: pulumi refresh"
+    try:
+        return Inventory.from_documents(connections, observations, project if isinstance(project, str) else "")
+    except AnswerError as error:
+        return str(error)
+
+
+def _complete(kind: SourceKind, name: str, inventory: Inventory, errors: Iterable[str]) -> Part:
+    """A part, and what of it could not be read."""
+    texts = [one_line(text, 600) for text in errors]
+    if texts:
+        is_project = kind is SourceKind.PROJECT
+        reasons = texts if is_project else [f"{name}: {text}" for text in texts]
+        lost = Inventory(project=name if is_project else "", unread=reasons)
+        inventory = Inventory.merge([inventory, lost])
+    return Part(Source(kind, one_line(name), len(inventory), "; ".join(texts) or None), inventory)
+
+
+def _failed(kind: SourceKind, name: str, error: object) -> Part:
+    return _complete(kind, name, Inventory(), [str(error)])
+
+
+def kept(inventory: Inventory) -> Iterator[tuple[str, bytes]]:
+    """What ``--save`` keeps: for each project a file's name and its content, without credentials."""
+    for project, part in inventory.by_project():
+        plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in project)[:80]
+        # Two projects must not share a file, even where a file system doesn't tell upper from lower case.
+        unique = plain and plain == project.lower()
+        name = plain if unique else f"{plain}-{hashlib.sha256(project.encode()).hexdigest()[:8]}"
+        yield f"{name}.json", part.saved(project)

@@ -1,0 +1,37 @@
+"""Files that are there whole or not at all: whoever finds one can trust that it was finished."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes the place of ``path`` when the block ends, and leaves no trace if that fails.
+
+    A link keeps leading to its file; what is no file, a terminal or a pipe, is written as it comes.
+
+    Args:
+        path: The file; its folder must exist.
+
+    Raises:
+        OSError: It can't be written.
+    """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            yield file
+        return
+    path = Path(os.path.realpath(path))
+    draft = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}")
+    try:
+        with draft.open("xb") as file:
+            yield file
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
