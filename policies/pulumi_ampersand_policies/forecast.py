@@ -6,7 +6,7 @@ which time alone breaks stays broken, as is true of every rule about expiry, age
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta, timezone
 from typing import Final, NamedTuple
@@ -56,6 +56,20 @@ def forecast(inventory: Inventory, configuration: Configuration, as_of: datetime
     future.search(0, len(moments) - 1, first)
     upcoming = [Upcoming(today + timedelta(number - 1), finding) for number, finding in first.values()]
     return tuple(sorted(upcoming, key=lambda item: (item.on, item.finding.order)))
+
+
+def horizons(upcoming: Iterable[Upcoming], as_of: datetime, days: int) -> dict[int, int]:
+    """How many findings are to come within 7, 30 and 90 days, as far as the forecast reaches, and within all of it.
+
+    Args:
+        upcoming: The forecast.
+        as_of: Now.
+        days: How many days it looks ahead.
+    """
+    today = as_of.astimezone(timezone.utc).date()
+    ahead = [(item.on - today).days for item in upcoming]
+    limits = sorted({limit for limit in (7, 30, 90) if limit < days} | {days})
+    return {limit: sum(distance <= limit for distance in ahead) for limit in limits}
 
 
 class _Future:

@@ -180,15 +180,15 @@ class Report:
     @property
     def headline(self) -> str:
         """The verdict in a sentence."""
-        judged = _count(len(self.inventory), "connection")
+        judged = count(len(self.inventory), "connection")
         if self.verdict is Verdict.CLEAN:
-            rest = f"; {_count(len(self.opened), 'finding')} that don't break" if self.opened else ""
+            rest = f"; {count(len(self.opened), 'finding')} that don't break" if self.opened else ""
             return f"Clean: {judged}, nothing breaks{rest}."
-        broken = f"{_count(len(self.breaking), 'finding')} of {judged} break"
+        broken = f"{count(len(self.breaking), 'finding')} of {judged} break"
         if self.verdict is Verdict.BROKEN:
             return f"Broken: {broken}."
         found = f"; {broken} so far" if self.breaking else ""
-        return f"Incomplete: {_count(len(self.errors), 'failure')}{found}."
+        return f"Incomplete: {count(len(self.errors), 'failure')}{found}."
 
 
 def _by_severity(findings: Iterable[Finding]) -> dict[Severity, int]:
@@ -196,7 +196,8 @@ def _by_severity(findings: Iterable[Finding]) -> dict[Severity, int]:
     return {severity: counted[severity] for severity in reversed(Severity)}
 
 
-def _count(number: int, thing: str) -> str:
+def count(number: int, thing: str) -> str:
+    """A number of things in words."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 

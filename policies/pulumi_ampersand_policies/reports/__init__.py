@@ -6,7 +6,7 @@ messages, is hostile: each form escapes it for its own readers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
@@ -36,12 +36,16 @@ class FormatError(Exception):
     """A report can't be written in a format, which needs something that isn't installed; says what to do."""
 
 
-def render(format_: str, report: Report, look: Look) -> Iterator[str]:
-    """A report's text in one of `FORMATS`, in pieces.
+def form(format_: str) -> Callable[[Report, Look], Iterator[str]]:
+    """What writes a report in one of `FORMATS`: a function that gives its text in pieces.
 
     Raises:
         FormatError: Something that the format needs isn't installed.
     """
-    module = import_module(f"{__name__}.{format_}_report")
-    pieces: Iterator[str] = module.render(report, look)
-    return pieces
+    render: Callable[[Report, Look], Iterator[str]] = import_module(f"{__name__}.{format_}_report").render
+    return render
+
+
+def render(format_: str, report: Report, look: Look) -> Iterator[str]:
+    """A report's text in one of `FORMATS`, in pieces; see `form`."""
+    return form(format_)(report, look)

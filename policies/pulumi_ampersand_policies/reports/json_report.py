@@ -34,7 +34,7 @@ def document(report: Report) -> dict[str, Any]:
             "newOnly": report.fail_on_new,
         },
         "leastShown": report.least_shown.value,
-        "sources": [_source(source) for source in report.sources],
+        "sources": [source_document(source) for source in report.sources],
         "rules": _rules(report.configuration),
         "summary": {
             "connections": len(report.inventory),
@@ -44,7 +44,10 @@ def document(report: Report) -> dict[str, Any]:
             "tolerated": report.states[State.TOLERATED],
             "notEvaluated": len(report.evaluation.not_evaluated),
         },
-        "findings": [_finding(report, finding) for finding in report.findings],
+        "findings": [
+            {**finding_document(finding), "new": None if report.comparison is None else report.is_new(finding)}
+            for finding in report.findings
+        ],
         "notEvaluated": [
             {"rule": item.rule, "connection": item.connection, "reason": item.reason}
             for item in report.evaluation.not_evaluated
@@ -56,7 +59,8 @@ def document(report: Report) -> dict[str, Any]:
     }
 
 
-def _source(source: Source) -> dict[str, Any]:
+def source_document(source: Source) -> dict[str, Any]:
+    """A source as JSON's own types."""
     return {
         "kind": source.kind.value,
         "name": source.name,
@@ -105,7 +109,8 @@ def _options(options: ReportOptions) -> dict[str, Any]:
     }
 
 
-def _finding(report: Report, finding: Finding) -> dict[str, Any]:
+def finding_document(finding: Finding) -> dict[str, Any]:
+    """A finding as JSON's own types."""
     return {
         "rule": finding.rule,
         "severity": finding.severity.value,
@@ -120,7 +125,6 @@ def _finding(report: Report, finding: Finding) -> dict[str, Any]:
         "fingerprint": finding.fingerprint,
         "state": finding.state.value,
         "waiver": finding.waiver.document() if finding.waiver else None,
-        "new": None if report.comparison is None else report.is_new(finding),
     }
 
 
