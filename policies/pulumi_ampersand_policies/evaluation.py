@@ -258,8 +258,7 @@ def _judge(active: ActiveRule, inventory: Inventory, now: datetime) -> _Judgemen
     judgement = _Judgement([], [], 0)
     try:
         if rule.applies is not None:
-            applies = rule.applies
-            inventory = inventory.where(lambda entry: applies(entry, options))
+            inventory = inventory.where(rule.applies, options)
         judgement.applicable = len(inventory)
         for said in rule.check(inventory, options, now):
             if isinstance(said, Breach):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from msgspec import UNSET
 from pydantic import Field
 
-from pulumi_ampersand.inventory import Entry
+from pulumi_ampersand.inventory import Entry, Inventory
 from pulumi_ampersand.model import AUTHORIZATION_CODE_SCHEMES, DETAILS_GAP, Observation, Token, parse_time
+from pulumi_ampersand_policies.rule import Breach, Unverified
 
 _T = TypeVar("_T")
 
@@ -22,8 +23,11 @@ ScopeGlobs = dict[str, list[Scope]]
 """For each provider, or ``*`` for those without an entry of their own, globs of scopes."""
 
 _BLOCK = "oauth2AuthorizationCode"
+_REFRESH_TOKEN_EXPIRY = f"{_BLOCK}.refreshToken.expiresAt"
+_ACCESS_TOKEN_EXPIRY = f"{_BLOCK}.accessToken.expiresAt"
 _NOT_SENT = "the API didn't send them"
 _NO_TIME = "the API didn't send a time"
+_NOTHING = timedelta(0)
 NOT_OBSERVED = "how it was found wasn't passed on"
 
 
@@ -46,7 +50,7 @@ def has_grant(entry: Entry) -> bool:
 
 def with_grant(entry: Entry, _options: Any) -> bool:
     """The same, as what a rule applies to."""
-    return has_grant(entry)
+    return entry.connection.auth_scheme in AUTHORIZATION_CODE_SCHEMES or entry.observation.oauth
 
 
 def for_provider(choices: Mapping[str, _T], provider: str) -> _T | None:
@@ -103,10 +107,10 @@ def effective_expiry(observation: Observation) -> Expiry | str | None:
     if observation.status is None:
         return NOT_OBSERVED
     refresh = observation.refresh_token
-    if not isinstance(refresh, Token | None):
+    if refresh is UNSET:
         return why_no_refresh_token(observation)
     if refresh is not None:
-        return _expiry(refresh, "refresh token", f"{_BLOCK}.refreshToken.expiresAt", observation)
+        return _expiry(refresh, "refresh token", _REFRESH_TOKEN_EXPIRY, observation)
     expiry = access_token_expiry(observation)
     return f"it has no refresh token, and {expiry}" if isinstance(expiry, str) else expiry
 
@@ -115,25 +119,64 @@ def access_token_expiry(observation: Observation) -> Expiry | str:
     """When the access token expires, or a clause that says why that isn't known."""
     if observation.access_token is None:
         return f"the access token's times are unknown: {_gap('accessToken', observation) or _NOT_SENT}"
-    expiry = _expiry(observation.access_token, "access token", f"{_BLOCK}.accessToken.expiresAt", observation)
+    expiry = _expiry(observation.access_token, "access token", _ACCESS_TOKEN_EXPIRY, observation)
     return expiry or f"when the access token expires is unknown: {_NO_TIME}"
 
 
-def shortage(expiry: Expiry, limit: timedelta, minimum: str, now: datetime) -> str | None:
-    """A clause with the figures if a credential is expired or expires too soon.
+def expiring(
+    inventory: Inventory,
+    expiry_of: Callable[[Observation], Expiry | str | None],
+    limit: timedelta,
+    minimum: str,
+    now: datetime,
+) -> Iterator[Breach | Unverified]:
+    """Judge how long credentials still work.
 
     Args:
-        expiry: When it expires.
+        inventory: The connections.
+        expiry_of: When a connection's credential expires; None if never; or why that isn't known.
         limit: How long it must still work. What expires in exactly so long is fine.
         minimum: The limit in words.
         now: The time to judge by.
     """
-    left = expiry.at - now
-    if left <= timedelta(0):
-        return f"{expiry.what} expired {describe_span(-left)} ago, {describe_time(expiry.at)}"
-    if left < limit:
-        return f"{expiry.what} expires in {describe_span(left)}, {describe_time(expiry.at)}; minimum {minimum}"
-    return None
+    for entry in inventory:
+        expiry = expiry_of(entry.observation)
+        if expiry is None:
+            continue
+        if isinstance(expiry, str):
+            yield Unverified(expiry, entry)
+            continue
+        left = expiry.at - now
+        if left <= _NOTHING:
+            yield Breach(f"{expiry.what} expired {describe_span(-left)} ago, {describe_time(expiry.at)}", entry)
+        elif left < limit:
+            when = f"{describe_span(left)}, {describe_time(expiry.at)}"
+            yield Breach(f"{expiry.what} expires in {when}; minimum {minimum}", entry)
+
+
+def wrongly_granted(
+    inventory: Inventory, choices: Mapping[str, _T], cause_of: Callable[[_T, Sequence[str]], str]
+) -> Iterator[Breach | Unverified]:
+    """Judge granted scopes. Connections to one provider that were granted the same are judged once.
+
+    Args:
+        inventory: The connections, each of whose providers has a choice.
+        choices: For each provider, or ``*``, what is said of its scopes.
+        cause_of: What is wrong with scopes by a choice; nothing if they are as they should be.
+    """
+    causes: dict[tuple[str, ...], str] = {}
+    for entry in inventory:
+        provider, scopes = entry.connection.provider, entry.connection.scopes
+        if scopes is None:
+            yield Unverified(why_no_scopes(entry.observation), entry)
+            continue
+        alike = (provider, *scopes)
+        cause = causes.get(alike)
+        if cause is None:
+            choice = for_provider(choices, provider)
+            cause = causes[alike] = "" if choice is None else cause_of(choice, scopes)
+        if cause:
+            yield Breach(cause, entry)
 
 
 def why_no_refresh_token(observation: Observation) -> str:
@@ -157,7 +200,7 @@ def why_no_issue_time(observation: Observation) -> str:
 
 
 def _expiry(token: Token, what: str, field: str, observation: Observation) -> Expiry | str | None:
-    if field in observation.gaps:
+    if observation.gaps and field in observation.gaps:
         return f"when the {what} expires is unknown: {observation.gaps[field]} as {field}"
     if token.expires_at is None:
         return None

@@ -68,14 +68,29 @@ def read_connections(data: bytes, *, refresh_token_told: bool = False) -> list[F
         AnswerError: It is no JSON array of connections; says which entry lacks what.
     """
     entries = _entries(data, _SentConnection, "connections")
-    if not data.isascii() or any(mark in data for mark in (b"\\", b"{%", b"\x7f")):
-        # Only such an answer can hold what steers a terminal, and looking at every text takes its time.
+    if may_steer_a_terminal(data):
         entries = [(_harmless(sent), gaps) for sent, gaps in entries]
     # Null and absent mean the same, and the same content must make the same document. What has the wrong type is null
     # here.
     if b"null" in data or any(gaps for _, gaps in entries):
         entries = [(_without_nulls(sent), gaps) for sent, gaps in entries]
     return [_connection(sent, gaps, refresh_token_told) for sent, gaps in entries]
+
+
+def may_steer_a_terminal(data: bytes) -> bool:
+    """Whether JSON can hold what `harmless` takes out. Only then is every text looked at, which takes its time."""
+    return not data.isascii() or any(mark in data for mark in (b"\\", b"{%", b"\x7f"))
+
+
+def read_metadata(data: bytes) -> dict[str, Any] | None:
+    """Read a connection's ``providerMetadata`` alone; see `read_connections`."""
+    try:
+        sent = _decoder(dict[str, MetadataItemKeys | None] | None).decode(data)
+    except _UNDECODABLE:
+        sent = _value(msgspec.Raw(repair_text(data)), _hints(_CommonKeys)["providerMetadata"], "", {})
+    if may_steer_a_terminal(data):
+        sent = _harmless(sent)
+    return _without_nulls(sent) if sent is not None and b"null" in data else sent
 
 
 def read_connection(data: bytes, *, refresh_token_told: bool) -> Found:
@@ -242,7 +257,7 @@ _NO_GAPS: Final[dict[str, str]] = {}
 def _entries(data: bytes, kind: type, what: str) -> list[tuple[dict[str, Any], dict[str, str]]]:
     """Decode a JSON array in one pass; only if that fails, look at each entry by itself."""
     try:
-        return [(entry, _NO_GAPS) for entry in msgspec.json.decode(data, type=list[kind])]  # type: ignore[valid-type]
+        return [(entry, _NO_GAPS) for entry in _decoder(list[kind]).decode(data)]  # type: ignore[valid-type]
     except _UNDECODABLE:
         data = repair_text(data)
     try:
@@ -251,8 +266,14 @@ def _entries(data: bytes, kind: type, what: str) -> list[tuple[dict[str, Any], d
         raise AnswerError(f"expected a JSON array of {what}, got {_kind(data)}") from None
     except _UNDECODABLE as error:
         raise AnswerError(f"expected a JSON array of {what}: {error}") from None
-    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(kind)
+    decoder = _decoder(kind)
     return [_entry(entry, decoder, f"{what}[{position}]") for position, entry in enumerate(entries)]
+
+
+@cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    """A decoder, which takes longer to make than a single connection takes to decode."""
+    return msgspec.json.Decoder(kind)
 
 
 _UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Annotated, Final, NamedTuple, TypeVar
+from typing import Annotated, Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar, cast
 
 import msgspec
 
@@ -23,6 +23,8 @@ VERSION: Final = 1
 
 DOCUMENT_LIMIT: Final = 256 * 1024 * 1024
 """Bytes in one document. The engine's messages end at 400 MiB, and a preview holds several copies."""
+
+_P = ParamSpec("_P")
 
 UNOBSERVED: Final = Observation(id="")
 
@@ -39,6 +41,12 @@ class Entry(NamedTuple):
     connection: Connection
     observation: Observation
     project: str
+
+    @property
+    def document(self) -> Connection:
+        """The connection as a dictionary, which it is in any case but that of `Inventory.for_rules`."""
+        connection: Any = self.connection
+        return self.connection if isinstance(connection, dict) else connection.document()
 
 
 class Unread(NamedTuple):
@@ -97,6 +105,26 @@ class Inventory:
         return cls(read_connections(data, refresh_token_told=True), project)
 
     @classmethod
+    def for_rules(cls, data: bytes, project: str = "") -> Inventory:
+        """Read a saved answer for rules alone, several times as fast as `from_answer` does for programs.
+
+        Its connections and observations have the same attributes, but aren't dictionaries; see `document`.
+
+        Raises:
+            AnswerError: It is no JSON array of connections.
+        """
+        from pulumi_ampersand.saved_answer import read_for_rules  # noqa: PLC0415 - previews don't need it
+
+        found = read_for_rules(data)
+        if found is None:
+            return cls.from_answer(data, project)
+        inventory = cls()
+        # One object stands for both, and has the attributes of both.
+        entries = cast("list[Any]", found)
+        inventory._entries = tuple([Entry(sent, sent, sent.project_id or project) for sent in entries])
+        return inventory
+
+    @classmethod
     def from_documents(cls, connections: str, observations: str | None = None, project: str = "") -> Inventory:
         """Read the two documents. Each text is parsed once per process.
 
@@ -132,11 +160,17 @@ class Inventory:
         whole._entries = tuple(entries[key] for key in sorted(entries))
         return whole
 
-    def where(self, chosen: Callable[[Entry], bool]) -> Inventory:
-        """The connections that are chosen, and what could not be read all the same."""
+    def where(self, chosen: Callable[Concatenate[Entry, _P], bool], *args: _P.args, **kwargs: _P.kwargs) -> Inventory:
+        """The connections that are chosen, and what could not be read all the same.
+
+        Args:
+            chosen: Tells whether a connection is.
+            args: What else it takes.
+            kwargs: Likewise, by name.
+        """
         part = Inventory(missing=self.missing)
         part.unread = self.unread
-        part._entries = tuple(filter(chosen, self))
+        part._entries = tuple([entry for entry in self._entries if chosen(entry, *args, **kwargs)])
         return part
 
     def by_project(self) -> list[tuple[str, Inventory]]:
@@ -187,7 +221,7 @@ class Inventory:
                 {
                     "v": VERSION,
                     "project": project,
-                    "connections": [entry.connection for entry in self],
+                    "connections": [entry.document for entry in self],
                     "observations": [entry.observation for entry in self],
                 }
             )

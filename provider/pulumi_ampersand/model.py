@@ -244,6 +244,7 @@ class Project(Record):
 
 
 _BELOW_MICROSECONDS: Final = re.compile(r"(?<=\.\d{6})\d+")
+_FIRST_OF_THEM: Final = len("2026-11-24T08:00:00.123456")
 
 
 def parse_time(text: str) -> datetime | None:
@@ -252,9 +253,13 @@ def parse_time(text: str) -> datetime | None:
     Returns:
         The time in UTC, or None if the text is no time.
     """
-    try:
+    if len(text) > _FIRST_OF_THEM and text[_FIRST_OF_THEM].isdigit():
         # Rounded up, the last moment of the year 9999, which stands for "never" with some providers, would be no time.
-        moment = msgspec.convert(_BELOW_MICROSECONDS.sub("", text), datetime)
+        text = _BELOW_MICROSECONDS.sub("", text)
+    try:
+        moment = msgspec.convert(text, datetime)
+        if moment.tzinfo is timezone.utc:
+            return moment
         return moment.astimezone(timezone.utc) if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
     except (msgspec.ValidationError, UnicodeEncodeError, OverflowError):
         return None

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from pydantic import Field
 
 from pulumi_ampersand.inventory import Inventory
-from pulumi_ampersand_policies.grant import access_token_expiry, plural, shortage, with_grant
+from pulumi_ampersand_policies.grant import access_token_expiry, expiring, plural, with_grant
 from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
 
 
@@ -27,13 +27,8 @@ class AccessTokenExpiry(Options):
 
 def check(inventory: Inventory, options: AccessTokenExpiry, now: datetime) -> Iterator[Breach | Unverified]:
     """Compare each access token's expiry with the limit."""
-    limit = timedelta(minutes=options.min_minutes)
-    for entry in inventory:
-        expiry = access_token_expiry(entry.observation)
-        if isinstance(expiry, str):
-            yield Unverified(expiry, entry)
-        elif short := shortage(expiry, limit, plural(options.min_minutes, "minute"), now):
-            yield Breach(short, entry)
+    limit, minimum = timedelta(minutes=options.min_minutes), plural(options.min_minutes, "minute")
+    return expiring(inventory, access_token_expiry, limit, minimum, now)
 
 
 RULE = Rule(

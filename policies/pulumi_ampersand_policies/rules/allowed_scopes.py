@@ -12,7 +12,7 @@ grant whose provider has an entry.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from pydantic import Field
@@ -20,7 +20,7 @@ from pydantic import Field
 from pulumi_ampersand.inventory import Entry, Inventory
 from pulumi_ampersand_policies.compliance import LEAST_PRIVILEGE
 from pulumi_ampersand_policies.glob import matches
-from pulumi_ampersand_policies.grant import ScopeGlobs, for_provider, has_grant, why_no_scopes
+from pulumi_ampersand_policies.grant import ScopeGlobs, for_provider, has_grant, wrongly_granted
 from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
 
 
@@ -39,14 +39,12 @@ def applies(entry: Entry, options: AllowedScopes) -> bool:
 
 def check(inventory: Inventory, options: AllowedScopes, _now: datetime) -> Iterator[Breach | Unverified]:
     """Look for scopes that match nothing."""
-    for entry in inventory:
-        if entry.connection.scopes is None:
-            yield Unverified(why_no_scopes(entry.observation), entry)
-            continue
-        globs = for_provider(options.scopes, entry.connection.provider) or ()
-        found = [scope for scope in entry.connection.scopes if not any(matches(glob, scope) for glob in globs)]
-        if found:
-            yield Breach(f"granted, but not among the allowed: {', '.join(found)}", entry)
+    return wrongly_granted(inventory, options.scopes, _cause)
+
+
+def _cause(globs: Sequence[str], scopes: Sequence[str]) -> str:
+    found = [scope for scope in scopes if not any(matches(glob, scope) for glob in globs)]
+    return f"granted, but not among the allowed: {', '.join(found)}" if found else ""
 
 
 RULE = Rule(

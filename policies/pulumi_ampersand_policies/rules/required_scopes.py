@@ -14,14 +14,14 @@ something.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field
 
 from pulumi_ampersand.inventory import Entry, Inventory
-from pulumi_ampersand_policies.grant import Scope, for_provider, has_grant, why_no_scopes
+from pulumi_ampersand_policies.grant import Scope, for_provider, has_grant, wrongly_granted
 from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
 
 
@@ -41,19 +41,17 @@ def applies(entry: Entry, options: RequiredScopes) -> bool:
 
 def check(inventory: Inventory, options: RequiredScopes, _now: datetime) -> Iterator[Breach | Unverified]:
     """Look for scopes that weren't granted."""
-    for entry in inventory:
-        if entry.connection.scopes is None:
-            yield Unverified(why_no_scopes(entry.observation), entry)
-            continue
-        wanted = for_provider(options.scopes, entry.connection.provider) or ()
-        granted = set(entry.connection.scopes)
-        missing = [
-            " or ".join(choices)
-            for choices in ([item] if isinstance(item, str) else item for item in wanted)
-            if granted.isdisjoint(choices)
-        ]
-        if missing:
-            yield Breach(f"not granted: {', '.join(missing)}", entry)
+    return wrongly_granted(inventory, options.scopes, _cause)
+
+
+def _cause(wanted: Sequence[str | Sequence[str]], scopes: Sequence[str]) -> str:
+    granted = set(scopes)
+    missing = [
+        " or ".join(choices)
+        for choices in ([item] if isinstance(item, str) else item for item in wanted)
+        if granted.isdisjoint(choices)
+    ]
+    return f"not granted: {', '.join(missing)}" if missing else ""
 
 
 RULE = Rule(

@@ -19,10 +19,16 @@ def check(inventory: Inventory, _options: Options, _now: datetime) -> Iterator[B
     """Compare project IDs."""
     for entry in inventory:
         connection = entry.connection
-        parts = {"group": connection.group, "consumer": connection.consumer, "providerApp": connection.provider_app}
-        projects = {"connection": connection.project_id} | {
-            name: part.project_id for name, part in parts.items() if part is not None
-        }
+        project, group, consumer, app = (
+            connection.project_id,
+            connection.group,
+            connection.consumer,
+            connection.provider_app,
+        )
+        if project is not None and all(part is None or part.project_id == project for part in (group, consumer, app)):
+            continue
+        parts = {"group": group, "consumer": consumer, "providerApp": app}
+        projects = {"connection": project} | {name: part.project_id for name, part in parts.items() if part is not None}
         known = {project for project in projects.values() if project is not None}
         if len(known) > 1:
             listed = ", ".join(f"{name} {project}" for name, project in projects.items() if project is not None)

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from pydantic import Field
 
 from pulumi_ampersand.inventory import Inventory
-from pulumi_ampersand_policies.grant import effective_expiry, plural, shortage, with_grant
+from pulumi_ampersand_policies.grant import effective_expiry, expiring, plural, with_grant
 from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
 
 
@@ -28,13 +28,8 @@ class TokenExpiry(Options):
 
 def check(inventory: Inventory, options: TokenExpiry, now: datetime) -> Iterator[Breach | Unverified]:
     """Compare each effective expiry with the limit."""
-    limit = timedelta(days=options.min_days)
-    for entry in inventory:
-        expiry = effective_expiry(entry.observation)
-        if isinstance(expiry, str):
-            yield Unverified(expiry, entry)
-        elif expiry is not None and (short := shortage(expiry, limit, plural(options.min_days, "day"), now)):
-            yield Breach(short, entry)
+    limit, minimum = timedelta(days=options.min_days), plural(options.min_days, "day")
+    return expiring(inventory, effective_expiry, limit, minimum, now)
 
 
 RULE = Rule(
