@@ -1,6 +1,6 @@
-"""Writes the reference of the Python package into provider/README.md, and a page for each rule.
+"""Writes the reference of the Python package into provider/README.md, that of the commands, and a page for each rule.
 
-Both come from signatures, docstrings and metadata. Run as a program it rewrites what stands between two marks of the
+They come from signatures, docstrings and metadata. Run as a program it rewrites what stands between two marks of the
 README, leaving the rest alone, and the rules' pages. It reads source text, because that
 holds what running code has forgotten: the texts after attributes, and defaults as they were written.
 """
@@ -18,7 +18,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+import click
+
 from pulumi_ampersand_policies import documentation
+from pulumi_ampersand_policies.cli import main as main_command
 from pulumi_ampersand_policies.compliance import Control
 from pulumi_ampersand_policies.rules import RULES
 
@@ -29,7 +32,12 @@ BEGIN: Final = "<!-- reference: written by tests/reference.py -->"
 END: Final = "<!-- end of the reference -->"
 MANUAL: Final = ROOT / "policies" / "README.md"
 CONTROLS: Final = ("<!-- controls: written by tests/reference.py -->", "<!-- end of the controls -->")
+AUDIT: Final = ROOT / "policies" / "AUDIT.md"
+COMMANDS: Final = ("<!-- commands: written by tests/reference.py -->", "<!-- end of the commands -->")
 COMMAND: Final = "python tests/reference.py"
+
+_COLUMNS: Final = 100
+"""The width of the commands' help."""
 
 PARTS: Final = {
     "Data sources": ("Connections", "ConnectionRef", "Expect"),
@@ -162,6 +170,29 @@ def pages() -> dict[str, str]:
 def manual(text: str) -> str:
     """The pack's manual with its table of controls as it has to be."""
     return between(text, *CONTROLS, f"\n\n{controls()}\n\n")
+
+
+def helps() -> Iterator[tuple[str, str]]:
+    """Each command that does something, with what its ``--help`` prints."""
+    yield from _helps(main_command, "pulumi-ampersand")
+
+
+def _helps(command: click.Command, name: str, parent: click.Context | None = None) -> Iterator[tuple[str, str]]:
+    settings = {"terminal_width": _COLUMNS, "max_content_width": _COLUMNS, **command.context_settings}
+    context = click.Context(command, parent, name, **settings)
+    if isinstance(command, click.Group):
+        for part in command.list_commands(context):
+            inner = command.get_command(context, part)
+            assert inner is not None
+            yield from _helps(inner, part, context)
+    if not isinstance(command, click.Group) or command.invoke_without_command:
+        yield context.command_path, command.get_help(context)
+
+
+def audit_manual(text: str) -> str:
+    """The audit's manual with what each command's ``--help`` prints."""
+    parts = [f"### {name}\n\n```text\n{help_}\n```\n" for name, help_ in helps()]
+    return between(text, *COMMANDS, "\n\n" + "\n".join(parts) + "\n")
 
 
 def _exports() -> dict[str, str]:
@@ -426,6 +457,7 @@ def main() -> int:
     text = README.read_text(encoding="utf-8")
     README.write_text(updated(text), encoding="utf-8")
     MANUAL.write_text(manual(MANUAL.read_text(encoding="utf-8")), encoding="utf-8")
+    AUDIT.write_text(audit_manual(AUDIT.read_text(encoding="utf-8")), encoding="utf-8")
     for name, content in pages().items():
         (documentation.FOLDER / name).write_text(content, encoding="utf-8")
     return 0

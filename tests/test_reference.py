@@ -40,6 +40,27 @@ def test_the_rules_pages_are_up_to_date() -> None:
     assert written == reference.pages(), f"a rule's page is out of date; run: {reference.COMMAND}"
 
 
+def test_the_commands_help_is_up_to_date() -> None:
+    """The audit's manual has what each command's --help prints."""
+    text = reference.AUDIT.read_text(encoding="utf-8")
+    assert reference.audit_manual(text) == text, f"policies/AUDIT.md is out of date; run: {reference.COMMAND}"
+    names = [name for name, _ in reference.helps()]
+    assert names == [
+        "pulumi-ampersand audit",
+        "pulumi-ampersand completion",
+        "pulumi-ampersand config check",
+        "pulumi-ampersand config profile",
+        "pulumi-ampersand config schema",
+        "pulumi-ampersand doctor",
+        "pulumi-ampersand forecast",
+        "pulumi-ampersand pack init",
+        "pulumi-ampersand reauth",
+        "pulumi-ampersand rules show",
+        "pulumi-ampersand rules",
+        "pulumi-ampersand sandbox",
+    ]
+
+
 def test_the_manuals_table_of_controls_is_up_to_date() -> None:
     """The pack's manual names each control with the rules that it asks for, as the rules do."""
     text = reference.MANUAL.read_text(encoding="utf-8")

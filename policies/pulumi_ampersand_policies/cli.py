@@ -6,28 +6,39 @@ Each command lies in a module of its own that is imported when it is called: no 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from pulumi_ampersand._version import __version__
 from pulumi_ampersand.arguments import nearest
 from pulumi_ampersand.terminal import one_line
 
-_INTERRUPTED: Final = 130
-"""The exit code after Ctrl-C, as shells have it: 128 and the signal's number."""
+_INTERRUPTED: Final = 128 + signal.SIGINT
+_TERMINATED: Final = 128 + signal.SIGTERM
+"""The exit codes after Ctrl-C and after SIGTERM, as shells have them."""
 
 _COMMANDS: Final = {
     "audit": (
         "pulumi_ampersand_policies.audit_command:audit",
         "Judge connections by the rules, without a deployment.",
     ),
+    "completion": (
+        "pulumi_ampersand_policies.completion_command:completion",
+        "Print a shell's completion script.",
+    ),
     "config": (
         "pulumi_ampersand_policies.config_command:config",
         "Check and start configurations of the policy pack.",
     ),
+    "doctor": ("pulumi_ampersand_policies.doctor_command:doctor", "Find what is missing, and say what mends it."),
     "forecast": (
         "pulumi_ampersand_policies.forecast_command:forecast",
         "Say which connections will break which rule, and when.",
@@ -38,6 +49,25 @@ _COMMANDS: Final = {
     "sandbox": ("pulumi_ampersand.sandbox.command:sandbox", "Answer the Ampersand API's calls on this computer."),
 }
 """Where each command is, and what it does, so that listing them imports none."""
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM arrived: a CI job is cancelled, say. What is half-written has to go, which it doesn't by default."""
+
+
+@contextmanager
+def _terminating() -> Iterator[None]:
+    def end(_number: int, _frame: object) -> None:
+        raise _TerminatedError
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Commands(click.Group):
@@ -51,22 +81,35 @@ class _Commands(click.Group):
         command: click.Command = getattr(import_module(module), attribute)
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        commands = [
+            CompletionItem(name, help=summary)
+            for name, (_, summary) in _COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        # The group's own would import each command for its summary.
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in _COMMANDS and not args[0].startswith("-"):
+        if args[0] not in _COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
             known = ", ".join(_COMMANDS)
             ctx.fail(f'no command "{one_line(args[0])}"{nearest(args[0], list(_COMMANDS))}; the commands are {known}')
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _terminating():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
-            sys.stdout.flush()
-            # Threads that wait for an answer would have to be waited for.
-            os._exit(_INTERRUPTED)
+            code = _INTERRUPTED
+        except _TerminatedError:
+            code = _TERMINATED
+        sys.stdout.flush()
+        # Threads that wait for an answer would have to be waited for.
+        os._exit(code)
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -25,6 +25,7 @@ from pulumi_ampersand_policies.own_rules import own_rules_option
 from pulumi_ampersand_policies.progress import Progress
 from pulumi_ampersand_policies.report import Source
 from pulumi_ampersand_policies.rule import Rule
+from pulumi_ampersand_policies.rules import RULES
 from pulumi_ampersand_policies.sources import STANDARD_INPUT, Api, Filters, from_file, from_stack
 
 EXIT_INCOMPLETE: Final = 3
@@ -72,6 +73,7 @@ class Asked:
         filters: Which of their connections.
         details: See `pulumi_ampersand.settings.Details`.
         configuration: The rules, their levels and options.
+        own_rules: Whether some of them are the user's own.
         as_of: The time to judge by.
         quiet: Whether to say nothing but errors on standard error.
         verbose: Whether to say there what was read.
@@ -84,6 +86,7 @@ class Asked:
     filters: Filters
     details: Details
     configuration: Configuration
+    own_rules: bool
     as_of: datetime
     quiet: bool
     verbose: bool
@@ -104,7 +107,9 @@ class Asked:
                 if self.projects or self.all_projects:
                     api = Api(os.environ, self.filters, self.details, done)
                     parts += api.read(self.projects, every=self.all_projects)
-                for names, read_one in ((self.inputs, from_file), (self.stacks, from_stack)):
+                # Rules of a user's own may take connections for the dictionaries that they are elsewhere.
+                read_file = functools.partial(from_file, for_rules=not self.own_rules)
+                for names, read_one in ((self.inputs, read_file), (self.stacks, from_stack)):
                     for name in names:
                         parts.append(read_one(name, self.filters))
                         done(parts[-1].source)
@@ -164,6 +169,7 @@ def reading_options(command: _C) -> _C:
                 Filters(provider, group_ref, consumer_ref),
                 details,
                 configuration,
+                len(rules) > len(RULES),
                 as_of or datetime.now(timezone.utc),
                 quiet,
                 verbose,

@@ -148,26 +148,27 @@ def _failed_details(inventory: Inventory) -> list[str]:
     return [f"{which_ones}: {reasons[0]}"]
 
 
-def from_file(name: str, filters: Filters) -> Part:
+def from_file(name: str, filters: Filters, *, for_rules: bool = False) -> Part:
     """Read a file: a saved answer of the API, what an audit kept, or a state that ``pulumi stack export`` wrote.
 
     Args:
         name: The file; ``-`` is standard input.
         filters: Which connections.
+        for_rules: Whether only rules of this package look at them; see `Inventory.for_rules`.
     """
     shown = "standard input" if name == STANDARD_INPUT else one_line(name)
     try:
         data = sys.stdin.buffer.read() if name == STANDARD_INPUT else Path(name).read_bytes()
     except OSError as error:
         return _failed(SourceKind.ANSWER, shown, f"can't be read: {error.strerror}")
-    return _of_text(data, shown, filters)
+    return _of_text(data, shown, filters, Inventory.for_rules if for_rules else Inventory.from_answer)
 
 
-def _of_text(data: bytes, shown: str, filters: Filters) -> Part:
+def _of_text(data: bytes, shown: str, filters: Filters, of_answer: Callable[[bytes], Inventory]) -> Part:
     kind = SourceKind.ANSWER
     try:
         if not data[:100].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
-            return _complete(kind, shown, filters.of(Inventory.from_answer(data)), [])
+            return _complete(kind, shown, filters.of(of_answer(data)), [])
         content = _object(data)
         if "deployment" in content:
             kind = SourceKind.STATE
@@ -176,7 +177,7 @@ def _of_text(data: bytes, shown: str, filters: Filters) -> Part:
             return _complete(kind, shown, filters.of(Inventory.from_saved(data)), [])
         if "status" in content:
             # The API's answer about a single connection.
-            return _complete(kind, shown, filters.of(Inventory.from_answer(b"[" + data + b"]")), [])
+            return _complete(kind, shown, filters.of(of_answer(b"[" + data + b"]")), [])
     except AnswerError as error:
         return _failed(kind, shown, error)
     return _failed(

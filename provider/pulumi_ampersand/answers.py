@@ -79,7 +79,8 @@ def read_connections(data: bytes, *, refresh_token_told: bool = False) -> list[F
 
 def may_steer_a_terminal(data: bytes) -> bool:
     """Whether JSON can hold what `harmless` takes out. Only then is every text looked at, which takes its time."""
-    return not data.isascii() or any(mark in data for mark in (b"\\", b"{%", b"\x7f"))
+    # Looking for one byte is ten times as fast as for several, and names hardly ever have this one.
+    return not data.isascii() or b"\\" in data or b"\x7f" in data or (b"<" in data and b"<{%" in data)
 
 
 def read_metadata(data: bytes) -> dict[str, Any] | None:

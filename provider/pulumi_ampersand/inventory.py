@@ -43,10 +43,12 @@ class Entry(NamedTuple):
     project: str
 
     @property
-    def document(self) -> Connection:
-        """The connection as a dictionary, which it is in any case but that of `Inventory.for_rules`."""
+    def found(self) -> Found:
+        """Connection and observation as programs get them, which they are in any case but `Inventory.for_rules`."""
         connection: Any = self.connection
-        return self.connection if isinstance(connection, dict) else connection.document()
+        if isinstance(connection, dict):
+            return self.connection, self.observation
+        return connection.document(), connection.observed()
 
 
 class Unread(NamedTuple):
@@ -108,7 +110,7 @@ class Inventory:
     def for_rules(cls, data: bytes, project: str = "") -> Inventory:
         """Read a saved answer for rules alone, several times as fast as `from_answer` does for programs.
 
-        Its connections and observations have the same attributes, but aren't dictionaries; see `document`.
+        Its connections and observations have the same attributes, but aren't dictionaries; see `Entry.found`.
 
         Raises:
             AnswerError: It is no JSON array of connections.
@@ -216,16 +218,14 @@ class Inventory:
         Args:
             project: The project, for connections that don't say which is theirs.
         """
-        return msgspec.json.format(
-            _ENCODER.encode(
-                {
-                    "v": VERSION,
-                    "project": project,
-                    "connections": [entry.document for entry in self],
-                    "observations": [entry.observation for entry in self],
-                }
-            )
-        )
+        found = [entry.found for entry in self]
+        content = {
+            "v": VERSION,
+            "project": project,
+            "connections": [connection for connection, _ in found],
+            "observations": [observation for _, observation in found],
+        }
+        return msgspec.json.format(_ENCODER.encode(content))
 
 
 _Number = Annotated[int, msgspec.Meta(ge=1)]

@@ -15,7 +15,7 @@ import msgspec
 
 from pulumi_ampersand.answers import may_steer_a_terminal, read_connection, read_metadata, without_collection
 from pulumi_ampersand.errors import AnswerError
-from pulumi_ampersand.model import HEALTHY_STATUSES, Connection, ProviderApp, Token
+from pulumi_ampersand.model import HEALTHY_STATUSES, Connection, Observation, ProviderApp, Token
 from pulumi_ampersand.terminal import harmless
 
 _NULL: Final = msgspec.Raw(b"null")
@@ -106,6 +106,17 @@ class SavedConnection(msgspec.Struct, gc=False, rename="camel"):
             "providerMetadata": read_metadata(bytes(self.sent_metadata)),
         }
         return Connection({key: value for key, value in sent.items() if value is not None})
+
+    def observed(self) -> Observation:
+        """The same as the observation that is kept."""
+        return Observation(
+            id=self.id,
+            status=self.status,
+            update_time=self.update_time,
+            oauth=self.oauth,
+            access_token=self.access_token,
+            refresh_token=self.refresh_token,
+        )
 
 
 @without_collection()

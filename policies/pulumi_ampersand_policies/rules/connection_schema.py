@@ -41,7 +41,7 @@ def check(inventory: Inventory, options: ConnectionSchema, _now: datetime) -> It
     """Validate each connection."""
     validate = validator(options.schema_)
     for entry in inventory:
-        errors = validate.iter_errors(entry.document)
+        errors = validate.iter_errors(entry.found[0])
         first = next(errors, None)
         if first is None:
             continue
