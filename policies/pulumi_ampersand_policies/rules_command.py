@@ -13,6 +13,7 @@ from pulumi_ampersand_policies.config_command import read
 from pulumi_ampersand_policies.documentation import page
 from pulumi_ampersand_policies.own_rules import own_rules_option
 from pulumi_ampersand_policies.rule import Rule
+from pulumi_ampersand_policies.rules import RULES
 
 
 @click.group(invoke_without_command=True)
@@ -38,8 +39,14 @@ def rules(context: click.Context, file: TextIO | None, rules: Sequence[Rule[Any]
         click.echo(f"{rule.id:{width}}  {level:9}  {rule.severity.value:8}  {rule.title}{note}")
 
 
+def _ids(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The rules' IDs that begin with what is typed, for a shell."""
+    known = (context.parent.params.get("rules") if context.parent else None) or RULES
+    return [rule.id for rule in known if rule.id.startswith(incomplete)]
+
+
 @rules.command()
-@click.argument("rule_id", metavar="ID")
+@click.argument("rule_id", metavar="ID", shell_complete=_ids)
 @click.pass_obj
 def show(rules: Sequence[Rule[Any]], rule_id: str) -> None:
     """Explain the rule ID, in Markdown."""
