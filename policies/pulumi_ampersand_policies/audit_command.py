@@ -89,7 +89,7 @@ def audit(  # noqa: PLR0913, PLR0917 - one parameter for each option
     Examples:
       pulumi-ampersand audit --project crm --config policy-config.json
       pulumi-ampersand audit --all-projects --format table --format json=audit.json
-      pulumi-ampersand audit --input answer.json --as-of 2026-12-31 --format html=audit.html
+      pulumi-ampersand audit --input answer.json --format html=audit.html
       pulumi-ampersand audit --stack prod --baseline last-week.json --fail-on-new
     """  # noqa: D301 - click wants the character
     chosen = checked(outputs, "table")

@@ -119,4 +119,11 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(version)s")
 def main() -> None:
-    """Ampersand connections in Pulumi: tools beside the data source and the policy pack."""
+    """Ampersand connections in Pulumi: tools beside the data source and the policy pack.
+
+    \b
+    Start with one of:
+      pulumi-ampersand doctor
+      pulumi-ampersand audit --project crm
+      pulumi-ampersand sandbox --scenario mixed
+    """  # noqa: D301 - click wants the character

@@ -44,7 +44,7 @@ def profile_(name: str) -> None:
     click.echo(profile(name), nl=False)
 
 
-@config.command()
+@config.command(short_help="Check a configuration.")
 @click.argument("file", type=click.File(encoding="utf-8"))
 @own_rules_option
 def check(file: TextIO, rules: Sequence[Rule[Any]]) -> None:

@@ -29,9 +29,8 @@ _DEFAULT_DAYS: Final = 90
     "--days",
     type=click.IntRange(1, MOST_DAYS),
     default=_DEFAULT_DAYS,
-    show_default=True,
     metavar="N",
-    help="How many days to look ahead.",
+    help=f"How many days to look ahead, {MOST_DAYS} at most.  [default: {_DEFAULT_DAYS}]",
 )
 @click.option(
     "--format",
@@ -55,7 +54,7 @@ def forecast(asked: Asked, days: int, outputs: tuple[Output, ...]) -> None:
     \b
     Examples:
       pulumi-ampersand forecast --project crm --days 30
-      pulumi-ampersand forecast --all-projects --config policy-config.json --format csv=upcoming.csv
+      pulumi-ampersand forecast --all-projects --format csv=upcoming.csv
     """  # noqa: D301 - click wants the character
     chosen = checked(outputs, "table")
     parts = asked.read()

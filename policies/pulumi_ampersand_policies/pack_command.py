@@ -25,7 +25,7 @@ def pack() -> None:
     """Make a policy pack that runs these rules."""
 
 
-@pack.command()
+@pack.command(short_help="Write a runnable policy pack.")
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
     "--profile",

@@ -216,7 +216,8 @@ def reading_options(command: _C) -> _C:
             "file",
             type=click.File(encoding="utf-8"),
             metavar="FILE",
-            help="The configuration, the file that --policy-pack-config takes; - is standard input.",
+            help="The configuration, the file that --policy-pack-config takes; - is standard input. "
+            '"config profile" prints one to start from.',
         ),
         own_rules_option,
         click.option("--no-waivers", is_flag=True, help="Ignore all waivers."),

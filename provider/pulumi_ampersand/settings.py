@@ -60,8 +60,8 @@ class ApiKey(Secret):
 
     Args:
         value: The key.
-        source: The name of the place where it was found, for errors: a key of the stack's configuration, or an
-            environment variable.
+        source: The name of the place where it is looked for, for errors: a key of the stack's configuration, or an
+            environment variable. The key ``ampersand:apiKey`` stands for AMP_API_KEY, too.
 
     Raises:
         SettingsError: No HTTP header can carry it.
@@ -79,7 +79,7 @@ class ApiKey(Secret):
 
     def how_to_set(self) -> str:
         """What to do to have another key."""
-        if self._source in _DEFAULT_PLACES:
+        if self._source == _DEFAULT_PLACES[0]:
             return _how_to_set(*_DEFAULT_PLACES)
         return _how_to_set(self._source, None) if ":" in self._source else _how_to_set(None, self._source)
 
@@ -199,7 +199,7 @@ class Settings:
         timeout = _first(config.get(f"{NAMESPACE}:timeout"))
         concurrency = _first(config.get(f"{NAMESPACE}:concurrency"))
         return Access(
-            ApiKey(key, source),
+            ApiKey(key, source if self.api_key_config or self.api_key_env else _DEFAULT_PLACES[0]),
             self.api_url
             or _root(
                 _first(config.get(f"{NAMESPACE}:apiUrl"), environ.get("AMP_API_URL"), DEFAULT_API_URL),
