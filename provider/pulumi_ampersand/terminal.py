@@ -44,7 +44,12 @@ def one_line(text: str, limit: int | None = None) -> str:
         text: Any text, hostile text included.
         limit: The most characters to keep; what is cut is replaced by an ellipsis.
     """
-    clean = " ".join(text.translate(_TABLE).split()).replace("<{%", "< {%")
+    if text.isprintable() and "  " not in text and text == text.strip(" "):
+        # The same, for most texts: of all white space, only the plain space is printable.
+        clean = text
+    else:
+        clean = " ".join(text.translate(_TABLE).split())
+    clean = clean.replace("<{%", "< {%")
     if limit is not None and len(clean) > limit:
         return clean[: limit - 1].rstrip() + "…"
     return clean
