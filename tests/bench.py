@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import bench_audit
 from pulumi_ampersand import Client, Settings
 from pulumi_ampersand.sandbox import Sandbox
 from stack import Stack
@@ -165,6 +166,7 @@ def main(engine: str) -> None:
         preview_of_unrelated(Path(engine), Path(scratch))
         preview_of_many(Path(engine), Path(scratch))
         life_of_very_many(Path(engine), Path(scratch))
+        audit_of_very_many(Path(scratch))
 
 
 def pack_of(folder: Path, program: str) -> list[str]:
@@ -260,6 +262,12 @@ def life_of_very_many(engine: Path, scratch: Path) -> None:
             print(f"{VERY_MANY:,} connections, {name}: {time.perf_counter() - start:.0f} s")
     largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
     print(f"the largest process of all took {largest:,} MiB")
+
+
+def audit_of_very_many(scratch: Path) -> None:
+    """Saved answers of up to 100,000 connections, judged by our command and by its peers."""
+    for line in bench_audit.table(scratch, ALL_RULES):
+        print(line, flush=True)
 
 
 @contextmanager

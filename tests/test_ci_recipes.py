@@ -28,10 +28,6 @@ PIPELINE = CI / "gitlab" / "ampersand.gitlab-ci.yml"
 PREVIEW, AUDIT = "ampersand-preview", "ampersand-audit"
 ENGINE_VERSION = re.findall(r"pulumi/sdk/v3 v([\d.]+)", (ROOT / "tests" / "engine" / "go.mod").read_text())[0]
 
-HAS_AUDIT = "audit" in main.list_commands(click.Context(main))
-AUDIT_OPTIONS = {"--config", "--format"}
-"""What the recipes may use of ``audit`` before the command is there to be asked."""
-
 
 def read(file: Path) -> dict[str, Any]:
     """A recipe as YAML 1.2, where ``on`` is text."""
@@ -87,8 +83,6 @@ def ours(call: list[str]) -> tuple[str, set[str]]:
             break
         names.append(word)
         following = command.get_command(click.Context(command), word)
-        if following is None and names == ["audit"]:
-            return "audit", AUDIT_OPTIONS
         assert following is not None, f"{' '.join(call)}: no such command"
         command = following
     return " ".join(names), {option for part in command.params for option in part.opts}
@@ -288,7 +282,6 @@ def test_the_preview_is_gated(recipe: str, tmp_path: Path, engine: Path, sandbox
     assert ("mandatory", "no-bad-credentials") in [violation[:2] for violation in refused.violations], refused.text
 
 
-@pytest.mark.skipif(not HAS_AUDIT, reason="the command audit isn't there yet")
 @pytest.mark.parametrize("recipe", ["github", "gitlab"])
 def test_the_audit_leaves_its_reports(recipe: str, tmp_path: Path, sandbox: Sandbox) -> None:
     """The recipe's own lines end with the audit's exit code and leave the files that later steps take."""

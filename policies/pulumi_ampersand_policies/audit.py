@@ -37,6 +37,7 @@ def audit(  # noqa: PLR0913 - what decides over the verdict
     fail_on_new: bool = False,
     least_shown: Severity = Severity.LOW,
     baseline: Baseline | None = None,
+    filtered: bool = False,
 ) -> Report:
     """Judge what was read.
 
@@ -48,7 +49,13 @@ def audit(  # noqa: PLR0913 - what decides over the verdict
         fail_on_new: See `Report`; needs a baseline.
         least_shown: See `Report`.
         baseline: An earlier report to compare with.
+        filtered: Whether connections were left out on purpose: then what is gone isn't called fixed.
+
+    Raises:
+        ValueError: Only new findings break, and there is no baseline: nothing would.
     """
+    if fail_on_new and baseline is None:
+        raise ValueError("fail_on_new needs a baseline")
     inventory = parts[0].inventory if len(parts) == 1 else Inventory.merge([part.inventory for part in parts])
     evaluation = evaluate(inventory, configuration, as_of)
     return Report(
@@ -60,5 +67,5 @@ def audit(  # noqa: PLR0913 - what decides over the verdict
         fail_on=fail_on,
         fail_on_new=fail_on_new,
         least_shown=least_shown,
-        comparison=compare(baseline, evaluation, configuration, inventory) if baseline else None,
+        comparison=(compare(baseline, evaluation, configuration, inventory, filtered=filtered) if baseline else None),
     )

@@ -20,7 +20,7 @@ from pulumi_ampersand_policies.reading import EXIT_INCOMPLETE, Asked, Word, read
 from pulumi_ampersand_policies.report import Report
 from pulumi_ampersand_policies.reports import FORMATS, FormatError, Look, form
 from pulumi_ampersand_policies.rule import Severity
-from pulumi_ampersand_policies.sources import kept
+from pulumi_ampersand_policies.sources import Filters, kept
 
 _SEVERITIES = [severity.value for severity in reversed(Severity)]
 
@@ -109,6 +109,7 @@ def audit(  # noqa: PLR0913, PLR0917 - one parameter for each option
         fail_on_new=fail_on_new,
         least_shown=Severity(severity) if severity else Severity.LOW,
         baseline=before,
+        filtered=asked.filters != Filters(),
     )
     look = Look(width=shutil.get_terminal_size().columns, colour=_has_colour(), sarif_path=sarif_path)
     failures = [*_keep(report, folder), *_write(chosen, [render(report, look) for render in forms])]

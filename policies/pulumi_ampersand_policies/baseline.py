@@ -5,13 +5,15 @@ A team that starts with a thousand old findings gates on new ones only, and mend
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from codecs import BOM_UTF8
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
 import msgspec
 
 from pulumi_ampersand.inventory import Inventory
+from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies.configuration import Configuration
 from pulumi_ampersand_policies.evaluation import Evaluation, Finding, State
 
@@ -33,6 +35,10 @@ class PastFinding(msgspec.Struct, frozen=True, gc=False):
     fingerprint: str
     state: str
     consumer: str = ""
+
+
+class _Version(msgspec.Struct, rename="camel"):
+    schema_version: int
 
 
 class Baseline(msgspec.Struct, frozen=True, rename="camel"):
@@ -59,7 +65,7 @@ class Comparison:
         known: The fingerprints of what was broken then and not waived.
         fixed: What was broken then and keeps its rule now.
         not_judged: What was broken then and isn't judged now: its rule is inactive or wasn't evaluated, or its
-            project could not be read.
+            connection wasn't asked for or could not be read.
     """
 
     as_of: str
@@ -78,12 +84,15 @@ def read_baseline(data: bytes) -> Baseline:
     Raises:
         BaselineError: It is none, or doesn't show everything that it found.
     """
+    data = data.removeprefix(BOM_UTF8)
     try:
+        # A newer version may have other types, so look at its number before complaining about them.
+        version = msgspec.json.decode(data, type=_Version).schema_version
+        if version > 1:
+            raise BaselineError("is a report of a newer version; upgrade pulumi-ampersand")
         baseline = msgspec.json.decode(data, type=Baseline)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BaselineError(f"is no JSON report of pulumi-ampersand audit: {error}") from None
-    if baseline.schema_version > 1:
-        raise BaselineError("is a report of a newer version; upgrade pulumi-ampersand")
     if baseline.least_shown != "low":
         raise BaselineError(
             f"shows findings of severity {baseline.least_shown} and above only; make it without --severity"
@@ -92,7 +101,12 @@ def read_baseline(data: bytes) -> Baseline:
 
 
 def compare(
-    baseline: Baseline, evaluation: Evaluation, configuration: Configuration, inventory: Inventory
+    baseline: Baseline,
+    evaluation: Evaluation,
+    configuration: Configuration,
+    inventory: Inventory,
+    *,
+    filtered: bool = False,
 ) -> Comparison:
     """Say what became of a baseline's findings.
 
@@ -101,11 +115,12 @@ def compare(
         evaluation: What is found now.
         configuration: What is looked for now.
         inventory: What could be read now.
+        filtered: Whether connections were left out of it on purpose.
     """
     before = [finding for finding in baseline.findings if finding.state != State.WAIVED.value]
     now = {finding.fingerprint for finding in evaluation.findings}
     gone = [finding for finding in before if finding.fingerprint not in now]
-    judged = _Judged(evaluation, configuration, inventory)
+    judged = _Judged(evaluation, configuration, inventory, filtered=filtered)
     return Comparison(
         baseline.as_of,
         frozenset(finding.fingerprint for finding in before),
@@ -121,6 +136,7 @@ class _Judged:
     evaluation: Evaluation
     configuration: Configuration
     inventory: Inventory
+    filtered: bool
 
     @cached_property
     def _active(self) -> Collection[str]:
@@ -131,8 +147,12 @@ class _Judged:
         return frozenset((item.rule, item.connection) for item in self.evaluation.not_evaluated)
 
     @cached_property
-    def _unread(self) -> Sequence[str]:
-        return [project for _, project in self.inventory.unread]
+    def _present(self) -> Collection[tuple[str, str]]:
+        return {(one_line(entry.project), one_line(entry.connection.id)) for entry in self.inventory}
+
+    @cached_property
+    def _projects(self) -> Collection[str]:
+        return {project for project, _ in self._present}
 
     def includes(self, finding: PastFinding) -> bool:
         """Whether a finding would be there if it weren't fixed."""
@@ -140,4 +160,9 @@ class _Judged:
             return False
         if not self._left_open.isdisjoint([(finding.rule, finding.connection), (finding.rule, "")]):
             return False
-        return not self._unread or (bool(finding.project) and not {finding.project, ""} & set(self._unread))
+        if (finding.project, finding.connection) in self._present:
+            return True
+        # What isn't there any more is mended, unless it just wasn't looked for.
+        if self.inventory.unread or self.filtered:
+            return False
+        return not finding.connection or finding.project in self._projects

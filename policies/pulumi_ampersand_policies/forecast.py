@@ -7,24 +7,38 @@ which time alone breaks stays broken, as is true of every rule about expiry, age
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, timezone
 from typing import Final, NamedTuple
 
 from pulumi_ampersand.answers import without_collection
 from pulumi_ampersand.inventory import Inventory
+from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies.configuration import ActiveRule, Configuration
-from pulumi_ampersand_policies.evaluation import Finding, State, evaluate
-from pulumi_ampersand_policies.rules import verifiable_connections
+from pulumi_ampersand_policies.evaluation import Finding, State, crashes, evaluate
+from pulumi_ampersand_policies.rules import RULES, verifiable_connections
 
 MOST_DAYS: Final = 3650
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is to come.
+
+    Attributes:
+        upcoming: What isn't broken now and will be, by day, then in the order of findings.
+        crashed: A sentence for each rule that failed at a later time, so that not all is known.
+    """
+
+    upcoming: tuple[Upcoming, ...]
+    crashed: tuple[str, ...] = ()
 
 
 class Upcoming(NamedTuple):
     """A connection will break a rule.
 
     Attributes:
-        on: The day (UTC) on which it does, in the course of it.
+        on: The day (UTC) in the course of which it does.
         finding: What will be found by the end of that day.
     """
 
@@ -33,7 +47,7 @@ class Upcoming(NamedTuple):
 
 
 @without_collection()
-def forecast(inventory: Inventory, configuration: Configuration, as_of: datetime, days: int) -> tuple[Upcoming, ...]:
+def forecast(inventory: Inventory, configuration: Configuration, as_of: datetime, days: int) -> Forecast:
     """What will break from now on.
 
     Args:
@@ -41,21 +55,22 @@ def forecast(inventory: Inventory, configuration: Configuration, as_of: datetime
         configuration: The rules, their levels and options.
         as_of: Now.
         days: How many days to look ahead.
-
-    Returns:
-        What isn't broken now and will be, by day, then in the order of findings.
     """
     # What can't be judged isn't broken by time.
     rules = tuple(active for active in configuration.rules if active.rule.id != verifiable_connections.RULE.id)
-    today = as_of.astimezone(timezone.utc).date()
-    midnights = [datetime.combine(today + timedelta(n), time(), timezone.utc) for n in range(1, days + 1)]
-    moments = [as_of, *midnights, as_of + timedelta(days)]
+    as_of = as_of.astimezone(timezone.utc)
+    today = as_of.date()
+    end = as_of + min(timedelta(days), datetime.max.replace(tzinfo=timezone.utc) - as_of)
+    # The last moment of each day: a waiver's last day belongs to it, and what expires at midnight does so on that day.
+    whole_days = [today + timedelta(n) for n in range((end.date() - today).days)]
+    moments = [as_of, *(datetime.combine(day, time.max, timezone.utc) for day in whole_days), end]
     future = _Future(replace(configuration, rules=rules), moments)
     future.narrow_to_what_changes(inventory)
     first: dict[str, tuple[int, Finding]] = {}
     future.search(0, len(moments) - 1, first)
     upcoming = [Upcoming(today + timedelta(number - 1), finding) for number, finding in first.values()]
-    return tuple(sorted(upcoming, key=lambda item: (item.on, item.finding.order)))
+    upcoming.sort(key=lambda item: (item.on, item.finding.order))
+    return Forecast(tuple(upcoming), tuple(future.crashed))
 
 
 def horizons(upcoming: Iterable[Upcoming], as_of: datetime, days: int) -> dict[int, int]:
@@ -80,6 +95,7 @@ class _Future:
         self._moments = moments
         self._parts: list[tuple[Inventory, Configuration]] = []
         self._known: dict[int, Mapping[str, Finding]] = {}
+        self.crashed: dict[str, None] = {}
 
     def narrow_to_what_changes(self, inventory: Inventory) -> None:
         """Leave out rules that say the same at the beginning and the end, and connections that don't matter."""
@@ -93,7 +109,7 @@ class _Future:
         for active in self._configuration.rules:
             if active.rule.id in changing:
                 (joint if _depends_on_others(active) else single).append(active)
-        part = inventory.where(lambda entry: entry.connection.id in concerned)
+        part = inventory.where(lambda entry: one_line(entry.connection.id) in concerned)
         self._parts = [
             (part, replace(self._configuration, rules=tuple(single))),
             (inventory, replace(self._configuration, rules=tuple(joint))),
@@ -103,11 +119,16 @@ class _Future:
     def at(self, number: int) -> Mapping[str, Finding]:
         """The open findings at a moment by fingerprint."""
         if number not in self._known:
-            self._known[number] = {
-                finding.fingerprint: finding
+            judged = [
+                evaluate(inventory, configuration, self._moments[number])
                 for inventory, configuration in self._parts
                 if configuration.rules
-                for finding in evaluate(inventory, configuration, self._moments[number]).findings
+            ]
+            self.crashed |= {text: None for evaluation in judged for text in crashes(evaluation)}
+            self._known[number] = {
+                finding.fingerprint: finding
+                for evaluation in judged
+                for finding in evaluation.findings
                 if finding.state is State.OPEN
             }
         return self._known[number]
@@ -127,5 +148,6 @@ class _Future:
 
 
 def _depends_on_others(active: ActiveRule) -> bool:
-    """Whether what a rule says of a connection depends on the other connections."""
-    return active.rule.whole or bool(getattr(active.options, "tolerate", 0))
+    """Whether what a rule says of a connection depends, or may depend, on the other connections."""
+    ours = any(active.rule is rule for rule in RULES)
+    return not ours or active.rule.whole or bool(getattr(active.options, "tolerate", 0))

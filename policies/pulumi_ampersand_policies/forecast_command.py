@@ -60,8 +60,9 @@ def forecast(asked: Asked, days: int, outputs: tuple[Output, ...]) -> None:
     parts = asked.read()
     with Progress("Looking ahead", None, shown=False if asked.quiet else None):
         now = judge(parts, asked.configuration, asked.as_of)
-        upcoming = look_ahead(now.inventory, asked.configuration, asked.as_of, days)
-    failures = list(now.errors)
+        ahead = look_ahead(now.inventory, asked.configuration, asked.as_of, days)
+    upcoming = ahead.upcoming
+    failures = list(dict.fromkeys([*now.errors, *ahead.crashed]))
     try:
         write(chosen, [_FORMS[output.format](now, days, upcoming) for output in chosen])
     except OSError as error:

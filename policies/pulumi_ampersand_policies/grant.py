@@ -215,7 +215,7 @@ def known_time(text: str | None) -> datetime | None:
 
 def describe_time(moment: datetime) -> str:
     """A time as RFC 3339 in UTC, to the second."""
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def describe_span(span: timedelta) -> str:

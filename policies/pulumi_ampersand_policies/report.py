@@ -180,14 +180,15 @@ class Report:
     @property
     def headline(self) -> str:
         """The verdict in a sentence."""
-        judged = count(len(self.inventory), "connection")
+        judged, broken = count(len(self.inventory), "connection"), len(self.breaking)
         if self.verdict is Verdict.CLEAN:
-            rest = f"; {count(len(self.opened), 'finding')} that don't break" if self.opened else ""
+            spared = len(self.opened)
+            rest = f"; {count(spared, 'finding')} that {'doesn' if spared == 1 else 'don'}'t break" if spared else ""
             return f"Clean: {judged}, nothing breaks{rest}."
-        broken = f"{count(len(self.breaking), 'finding')} of {judged} break"
+        text = f"{count(broken, 'finding')} of {judged} break{'s' if broken == 1 else ''}"
         if self.verdict is Verdict.BROKEN:
-            return f"Broken: {broken}."
-        found = f"; {broken} so far" if self.breaking else ""
+            return f"Broken: {text}."
+        found = f"; {text} so far" if broken else ""
         return f"Incomplete: {count(len(self.errors), 'failure')}{found}."
 
 
@@ -203,7 +204,7 @@ def count(number: int, thing: str) -> str:
 
 def moment(at: datetime) -> str:
     """A time as RFC 3339 in UTC, to the second."""
-    return at.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return at.astimezone(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def version() -> str:

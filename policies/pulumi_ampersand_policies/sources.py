@@ -7,7 +7,9 @@ are judged all the same.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -144,8 +146,9 @@ def _failed_details(inventory: Inventory) -> list[str]:
     ]
     if not reasons:
         return []
-    which_ones = "one connection" if len(reasons) == 1 else f"{len(reasons)} connections"
-    return [f"{which_ones}: {reasons[0]}"]
+    if len(reasons) == 1:
+        return [f"one connection: {reasons[0]}"]
+    return [f"{len(reasons)} connections: {reasons[0].replace('its', 'their', 1)}"]
 
 
 def from_file(name: str, filters: Filters, *, for_rules: bool = False) -> Part:
@@ -166,8 +169,10 @@ def from_file(name: str, filters: Filters, *, for_rules: bool = False) -> Part:
 
 def _of_text(data: bytes, shown: str, filters: Filters, of_answer: Callable[[bytes], Inventory]) -> Part:
     kind = SourceKind.ANSWER
+    start = re.match(rb"(?:\xef\xbb\xbf)?\s*", data)
+    data = data[start.end() :] if start is not None and start.end() else data
     try:
-        if not data[:100].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+        if not data.startswith(b"{"):
             return _complete(kind, shown, filters.of(of_answer(data)), [])
         content = _object(data)
         if "deployment" in content:
@@ -258,9 +263,25 @@ def _of_state(kind: SourceKind, shown: str, content: Mapping[str, msgspec.Raw], 
     return _complete(kind, shown, filters.of(inventory), errors)
 
 
-def _of_inputs(inputs: Mapping[str, Any]) -> Inventory | str:
+_INPUTS: Final = ("connections", "observations", "project")
+_FOREIGN: Final = "its connections are of another version of pulumi-ampersand; run: pulumi refresh"
+
+
+def _plain(value: Any) -> Any:
+    """A value that was exported with --show-secrets, taken out of its wrapping."""
+    if isinstance(value, dict) and SIGNATURE in value and isinstance(value.get("plaintext"), str):
+        try:
+            return json.loads(value["plaintext"])
+        except ValueError:
+            return value
+    return value
+
+
+def _of_inputs(inputs: Any) -> Inventory | str:
     """What a data source has read, or a clause that says why that isn't known."""
-    connections, observations, project = (inputs.get(name) for name in ("connections", "observations", "project"))
+    if not isinstance(inputs, dict):
+        return _FOREIGN
+    connections, observations, project = (_plain(inputs.get(name)) for name in _INPUTS)
     if connections is None or observations is None:
         return "its state has no connections; run: pulumi refresh"
     if UNKNOWN in (connections, observations):
@@ -268,7 +289,7 @@ def _of_inputs(inputs: Mapping[str, Any]) -> Inventory | str:
     if any(isinstance(value, dict) and SIGNATURE in value for value in (connections, observations)):
         return "its connections are encrypted; run: pulumi stack export --show-secrets"
     if not isinstance(connections, str) or not isinstance(observations, str):
-        return "its connections are of another version of pulumi-ampersand; run: pulumi refresh"
+        return _FOREIGN
     try:
         return Inventory.from_documents(connections, observations, project if isinstance(project, str) else "")
     except AnswerError as error:
@@ -293,8 +314,17 @@ def _failed(kind: SourceKind, name: str, error: object) -> Part:
 def kept(inventory: Inventory) -> Iterator[tuple[str, bytes]]:
     """What ``--save`` keeps: for each project a file's name and its content, without credentials."""
     for project, part in inventory.by_project():
-        plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in project)[:80]
-        # Two projects must not share a file, even where a file system doesn't tell upper from lower case.
-        unique = plain and plain == project.lower()
-        name = plain if unique else f"{plain}-{hashlib.sha256(project.encode()).hexdigest()[:8]}"
-        yield f"{name}.json", part.saved(project)
+        yield f"{_file_name(project)}.json", part.saved(project)
+
+
+def _file_name(project: str) -> str:
+    """A name that no other project has, even where a file system doesn't tell upper from lower case."""
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in project)[:80]
+    if plain == project.lower() and re.match(_OWN_NAME, plain):
+        return plain
+    start = "" if re.match(r"[A-Za-z0-9_]", plain) else "project"
+    return f"{start}{plain}-{hashlib.sha256(project.encode()).hexdigest()[:8]}"
+
+
+_OWN_NAME: Final = re.compile(r"(?!(?:con|prn|aux|nul|(?:com|lpt)[0-9])$|.*-[0-9a-f]{8}$)[a-z0-9_]")
+"""What begins no option, is none of the names that Windows keeps for devices, and none that is made up here."""

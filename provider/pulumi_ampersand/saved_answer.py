@@ -41,6 +41,12 @@ class SavedConsumer(
     create_time: str | None = msgspec.field(default=None, name="createTime")
 
 
+class _MetadataItem(msgspec.Struct, gc=False, omit_defaults=True, rename="camel"):
+    value: str | None = None
+    source: str | None = None
+    display_name: str | None = None
+
+
 class _Grant(msgspec.Struct, gc=False, rename="camel"):
     access_token: Token | None = None
     refresh_token: Token | None = None
@@ -65,7 +71,7 @@ class SavedConnection(msgspec.Struct, gc=False, rename="camel"):
     group: SavedGroup | None = None
     consumer: SavedConsumer | None = None
     sent_app: msgspec.Raw = msgspec.field(default=_NULL, name="providerApp")
-    sent_metadata: msgspec.Raw = msgspec.field(default=_NULL, name="providerMetadata")
+    sent_metadata: dict[str, _MetadataItem | None] | None = msgspec.field(default=None, name="providerMetadata")
     sent_grant: _Grant | None = msgspec.field(default=None, name="oauth2AuthorizationCode")
 
     # Made of the above for every connection, whatever a file may have under these names.
@@ -103,9 +109,14 @@ class SavedConnection(msgspec.Struct, gc=False, rename="camel"):
             "group": msgspec.to_builtins(self.group),
             "consumer": msgspec.to_builtins(self.consumer),
             "providerApp": self.provider_app,
-            "providerMetadata": read_metadata(bytes(self.sent_metadata)),
+            "providerMetadata": self._metadata(),
         }
         return Connection({key: value for key, value in sent.items() if value is not None})
+
+    def _metadata(self) -> dict[str, Any] | None:
+        if self.sent_metadata is None:
+            return None
+        return read_metadata(msgspec.json.encode(self.sent_metadata))
 
     def observed(self) -> Observation:
         """The same as the observation that is kept."""
@@ -171,6 +182,8 @@ class _Common:
                 if text not in apps:
                     apps[text] = _read({"providerApp": sent.sent_app}).provider_app
                 sent.provider_app = apps[text]
+                # What is kept of the text keeps all of it in memory, tokens included.
+                sent.sent_app = _NULL
                 grant = sent.sent_grant
                 if grant is None:
                     sent.scopes, sent.oauth, sent.access_token, sent.refresh_token = None, False, None, None
@@ -180,6 +193,7 @@ class _Common:
                     scopes[text] = _read({"oauth2AuthorizationCode": {"scopes": grant.scopes}}).scopes
                 sent.scopes, sent.oauth = scopes[text], True
                 sent.access_token, sent.refresh_token = grant.access_token, grant.refresh_token
+                sent.sent_grant = None
         except AnswerError:
             return False
         return True

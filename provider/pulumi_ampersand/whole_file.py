@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,9 +28,11 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             yield file
         return
     path = Path(os.path.realpath(path))
-    draft = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}")
+    draft = path.with_name(f".{secrets.token_hex(8)}.draft")
     try:
         with draft.open("xb") as file:
+            if path.exists():
+                draft.chmod(stat.S_IMODE(path.stat().st_mode))
             yield file
         draft.replace(path)
     except BaseException:
