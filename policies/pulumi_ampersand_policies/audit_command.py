@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +13,7 @@ from pulumi_ampersand.whole_file import whole_file
 from pulumi_ampersand_policies.audit import audit as judge
 from pulumi_ampersand_policies.baseline import Baseline, BaselineError, read_baseline
 from pulumi_ampersand_policies.config_command import EXIT_WRONG
-from pulumi_ampersand_policies.output import Output, OutputType, checked, write
+from pulumi_ampersand_policies.output import Output, OutputType, checked, look, write
 from pulumi_ampersand_policies.reading import EXIT_INCOMPLETE, Asked, Word, reading_options, say
 from pulumi_ampersand_policies.report import Report
 from pulumi_ampersand_policies.reports import FORMATS, FormatError, Look, form
@@ -111,8 +109,8 @@ def audit(  # noqa: PLR0913, PLR0917 - one parameter for each option
         baseline=before,
         filtered=asked.filters != Filters(),
     )
-    look = Look(width=shutil.get_terminal_size().columns, colour=_has_colour(), sarif_path=sarif_path)
-    failures = [*_keep(report, folder), *_write(chosen, [render(report, look) for render in forms])]
+    seen = look(sarif_path)
+    failures = [*_keep(report, folder), *_write(chosen, [render(report, seen) for render in forms])]
     for text in (*report.errors, *failures):
         say(f"Error: {text}")
     if not asked.quiet:
@@ -131,10 +129,6 @@ def _baseline(file: BinaryIO | None) -> Baseline | None:
         problem = str(error)
     say(f"Error: baseline {file.name} {problem}")
     raise SystemExit(EXIT_WRONG)
-
-
-def _has_colour() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _keep(report: Report, folder: Path | None) -> Iterator[str]:

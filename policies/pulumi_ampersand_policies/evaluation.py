@@ -40,7 +40,7 @@ class State(str, Enum):
     TOLERATED = "tolerated"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """A connection breaks a rule: one for each rule and connection, with all its causes.
 
@@ -85,7 +85,7 @@ class Finding:
         return (-self.severity.rank, self.rule, self.project, self.connection, self.provider, self.group)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class NotEvaluated:
     """A rule could not be judged.
 

@@ -6,7 +6,7 @@ which time alone breaks stays broken, as is true of every rule about expiry, age
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, timezone
 from typing import Final, NamedTuple
@@ -64,11 +64,16 @@ def forecast(inventory: Inventory, configuration: Configuration, as_of: datetime
     # The last moment of each day: a waiver's last day belongs to it, and what expires at midnight does so on that day.
     whole_days = [today + timedelta(n) for n in range((end.date() - today).days)]
     moments = [as_of, *(datetime.combine(day, time.max, timezone.utc) for day in whole_days), end]
-    future = _Future(replace(configuration, rules=rules), moments)
-    future.narrow_to_what_changes(inventory)
-    first: dict[str, tuple[int, Finding]] = {}
-    future.search(0, len(moments) - 1, first)
-    upcoming = [Upcoming(today + timedelta(number - 1), finding) for number, finding in first.values()]
+    future = _Future(moments)
+    single: list[ActiveRule] = []
+    joint: list[ActiveRule] = []
+    for active in rules:
+        (joint if _depends_on_others(active) else single).append(active)
+    found = [
+        *future.search(inventory, replace(configuration, rules=tuple(single)), narrowing=True),
+        *future.search(inventory, replace(configuration, rules=tuple(joint)), narrowing=False),
+    ]
+    upcoming = [Upcoming(today + timedelta(number - 1), finding) for number, finding in found]
     upcoming.sort(key=lambda item: (item.on, item.finding.order))
     return Forecast(tuple(upcoming), tuple(future.crashed))
 
@@ -87,64 +92,73 @@ def horizons(upcoming: Iterable[Upcoming], as_of: datetime, days: int) -> dict[i
     return {limit: sum(distance <= limit for distance in ahead) for limit in limits}
 
 
-class _Future:
-    """The open findings at each of some moments, judged when they are asked for."""
+_Key = tuple[str, ...]
+_Open = Mapping[_Key, Finding]
 
-    def __init__(self, configuration: Configuration, moments: list[datetime]) -> None:
-        self._configuration = configuration
+
+class _Future:
+    """The search for the moments at which findings begin.
+
+    Args:
+        moments: The moments, in order.
+    """
+
+    def __init__(self, moments: Sequence[datetime]) -> None:
         self._moments = moments
-        self._parts: list[tuple[Inventory, Configuration]] = []
-        self._known: dict[int, Mapping[str, Finding]] = {}
         self.crashed: dict[str, None] = {}
 
-    def narrow_to_what_changes(self, inventory: Inventory) -> None:
-        """Leave out rules that say the same at the beginning and the end, and connections that don't matter."""
-        self._parts = [(inventory, self._configuration)]
-        before, after = self.at(0), self.at(len(self._moments) - 1)
-        fresh = [finding for name, finding in after.items() if name not in before]
-        changing = {finding.rule for finding in fresh}
-        concerned = {finding.connection for finding in fresh}
-        single: list[ActiveRule] = []
-        joint: list[ActiveRule] = []
-        for active in self._configuration.rules:
-            if active.rule.id in changing:
-                (joint if _depends_on_others(active) else single).append(active)
-        part = inventory.where(lambda entry: one_line(entry.connection.id) in concerned)
-        self._parts = [
-            (part, replace(self._configuration, rules=tuple(single))),
-            (inventory, replace(self._configuration, rules=tuple(joint))),
-        ]
-        self._known.clear()
+    def search(
+        self, inventory: Inventory, configuration: Configuration, *, narrowing: bool
+    ) -> Iterator[tuple[int, Finding]]:
+        """What isn't found at the first moment and is later, with the number of the moment at which it first is.
 
-    def at(self, number: int) -> Mapping[str, Finding]:
-        """The open findings at a moment by fingerprint."""
-        if number not in self._known:
-            judged = [
-                evaluate(inventory, configuration, self._moments[number])
-                for inventory, configuration in self._parts
-                if configuration.rules
-            ]
-            self.crashed |= {text: None for evaluation in judged for text in crashes(evaluation)}
-            self._known[number] = {
-                finding.fingerprint: finding
-                for evaluation in judged
-                for finding in evaluation.findings
-                if finding.state is State.OPEN
-            }
-        return self._known[number]
+        Args:
+            inventory: The connections.
+            configuration: The rules.
+            narrowing: Whether the rules say the same of a connection whichever others there are.
+        """
+        if configuration.rules:
+            last = len(self._moments) - 1
+            before, after = (self._open(inventory, configuration, number) for number in (0, last))
+            yield from self._between(0, last, before, after, inventory, configuration, narrowing)
 
-    def search(self, low: int, high: int, first: dict[str, tuple[int, Finding]]) -> None:
-        """Find for each finding that is there at ``high`` and not at ``low`` the first moment at which it is there."""
-        before, after = self.at(low), self.at(high)
-        fresh = after.keys() - before.keys()
+    def _between(  # noqa: PLR0913, PLR0917 - the state of the search
+        self,
+        low: int,
+        high: int,
+        before: _Open,
+        after: _Open,
+        inventory: Inventory,
+        configuration: Configuration,
+        narrowing: bool,
+    ) -> Iterator[tuple[int, Finding]]:
+        fresh = {key: finding for key, finding in after.items() if key not in before}
         if not fresh:
             return
         if high - low == 1:
-            first.update({name: (high, after[name]) for name in fresh if name not in first})
+            for finding in fresh.values():
+                yield high, finding
             return
-        middle = (low + high) // 2
-        self.search(low, middle, first)
-        self.search(middle, high, first)
+        if narrowing:
+            # So that each connection is judged a few times, however many moments there are.
+            concerned = {finding.connection for finding in fresh.values()}
+            inventory = inventory.where(lambda entry: one_line(entry.connection.id) in concerned)
+            before = {key: finding for key, finding in before.items() if finding.connection in concerned}
+        number = (low + high) // 2
+        middle = self._open(inventory, configuration, number)
+        yield from self._between(low, number, before, middle, inventory, configuration, narrowing)
+        yield from self._between(number, high, {**before, **middle}, fresh, inventory, configuration, narrowing)
+
+    def _open(self, inventory: Inventory, configuration: Configuration, number: int) -> _Open:
+        evaluation = evaluate(inventory, configuration, self._moments[number])
+        self.crashed |= dict.fromkeys(crashes(evaluation))
+        return {_key(finding): finding for finding in evaluation.findings if finding.state is State.OPEN}
+
+
+def _key(finding: Finding) -> _Key:
+    """What tells findings apart, as their fingerprints do."""
+    required = () if finding.connection else (finding.provider, finding.group)
+    return (finding.rule, finding.project, finding.connection, *required)
 
 
 def _depends_on_others(active: ActiveRule) -> bool:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 import click
-import msgspec
 
 from pulumi_ampersand_policies.audit import audit as judge
-from pulumi_ampersand_policies.forecast import MOST_DAYS, Upcoming, horizons
+from pulumi_ampersand_policies.forecast import MOST_DAYS
 from pulumi_ampersand_policies.forecast import forecast as look_ahead
-from pulumi_ampersand_policies.output import Output, OutputType, checked, write
+from pulumi_ampersand_policies.output import Output, OutputType, checked, look, write
 from pulumi_ampersand_policies.progress import Progress
 from pulumi_ampersand_policies.reading import EXIT_INCOMPLETE, Asked, reading_options, say
-from pulumi_ampersand_policies.report import SCHEMA_VERSION, TOOL, Report, count, moment, version
-from pulumi_ampersand_policies.reports.json_report import finding_document, source_document
+from pulumi_ampersand_policies.reports.forecast_report import FORMATS, headline, render
 
-_FORMATS: Final = ("table", "json", "csv")
 _DEFAULT_DAYS: Final = 90
 
 
@@ -35,7 +30,7 @@ _DEFAULT_DAYS: Final = 90
 @click.option(
     "--format",
     "outputs",
-    type=OutputType(_FORMATS),
+    type=OutputType(FORMATS),
     multiple=True,
     help="table, json or csv, to standard output or FILE; may be repeated.  [default: table]",
 )
@@ -61,68 +56,13 @@ def forecast(asked: Asked, days: int, outputs: tuple[Output, ...]) -> None:
     with Progress("Looking ahead", None, shown=False if asked.quiet else None):
         now = judge(parts, asked.configuration, asked.as_of)
         ahead = look_ahead(now.inventory, asked.configuration, asked.as_of, days)
-    upcoming = ahead.upcoming
     failures = list(dict.fromkeys([*now.errors, *ahead.crashed]))
     try:
-        write(chosen, [_FORMS[output.format](now, days, upcoming) for output in chosen])
+        write(chosen, [render(output.format, now, days, ahead, look()) for output in chosen])
     except OSError as error:
         failures.append(f"{error.filename or 'standard output'}: can't be written: {error.strerror}")
     for text in failures:
         say(f"Error: {text}")
     if not asked.quiet:
-        say(_headline(now, days, upcoming))
+        say(headline(now, days, ahead))
     sys.exit(EXIT_INCOMPLETE if failures else 0)
-
-
-def _headline(now: Report, days: int, upcoming: Sequence[Upcoming]) -> str:
-    judged = count(len(now.inventory), "connection")
-    return f"{count(len(upcoming), 'finding')} to come in {count(days, 'day')}; {len(now.opened):,} open now; {judged}."
-
-
-def _json(now: Report, days: int, upcoming: Sequence[Upcoming]) -> Iterator[str]:
-    document = {
-        "schemaVersion": SCHEMA_VERSION,
-        "asOf": moment(now.as_of),
-        "days": days,
-        "tool": {"name": TOOL, "version": version()},
-        "sources": [source_document(source) for source in now.sources],
-        "summary": {
-            "connections": len(now.inventory),
-            "open": len(now.opened),
-            "upcoming": len(upcoming),
-            "within": {str(within): number for within, number in horizons(upcoming, now.as_of, days).items()},
-        },
-        "upcoming": [{"on": item.on.isoformat(), **_finding(item)} for item in upcoming],
-        "notEvaluated": [
-            {"rule": item.rule, "connection": item.connection, "reason": item.reason}
-            for item in now.evaluation.not_evaluated
-        ],
-    }
-    yield msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
-
-
-def _finding(item: Upcoming) -> dict[str, Any]:
-    """A finding that is yet to come: neither waived nor new."""
-    document = finding_document(item.finding)
-    return {key: value for key, value in document.items() if key not in {"state", "waiver"}}
-
-
-def _csv(_now: Report, _days: int, upcoming: Sequence[Upcoming]) -> Iterator[str]:
-    from pulumi_ampersand_policies.reports.csv_report import rows  # noqa: PLC0415 - for this form only
-
-    names = ("rule", "severity", "enforcement", "connection", "project", "provider", "group", "consumer", "message")
-    yield from rows([("on", *names), *((item.on.isoformat(), *_cells(item, names)) for item in upcoming)])
-
-
-def _cells(item: Upcoming, names: Sequence[str]) -> Iterator[str]:
-    document = finding_document(item.finding)
-    return (document[name] for name in names)
-
-
-def _table(now: Report, days: int, upcoming: Sequence[Upcoming]) -> Iterator[str]:
-    from pulumi_ampersand_policies.reports.table_report import upcoming_table  # noqa: PLC0415 - likewise
-
-    yield from upcoming_table(now, days, upcoming, shutil.get_terminal_size().columns)
-
-
-_FORMS: Final = {"json": _json, "csv": _csv, "table": _table}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ import click
 from pulumi_ampersand.arguments import nearest
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand.whole_file import whole_file
+from pulumi_ampersand_policies.reports import Look
 
 
 class Output(NamedTuple):
@@ -90,6 +92,12 @@ def checked(outputs: Sequence[Output], default: str) -> tuple[Output, ...]:
             )
         places[place] = output
     return chosen
+
+
+def look(sarif_path: str = Look.sarif_path) -> Look:
+    """How standard output shows a report: its width, and whether it shows colours (NO_COLOR is heeded)."""
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return Look(shutil.get_terminal_size().columns, colour=colour, sarif_path=sarif_path)
 
 
 def write(outputs: Sequence[Output], texts: Sequence[Iterator[str]]) -> None:
