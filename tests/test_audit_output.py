@@ -38,7 +38,7 @@ from pulumi_ampersand.sandbox import Project, Sandbox
 from pulumi_ampersand_policies.reports import FORMATS
 from pulumi_ampersand_policies.testing import NOW
 
-HEADLINE = "Broken: 1 finding of 1 connection break.\n"
+HEADLINE = "Broken: 1 finding of 1 connection breaks.\n"
 
 
 @pytest.fixture

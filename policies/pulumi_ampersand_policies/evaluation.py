@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timezone
 from enum import Enum
 from fractions import Fraction
+from functools import cached_property
 from typing import Final
 
 from pulumi_ampersand.inventory import Entry, Inventory
@@ -40,7 +41,7 @@ class State(str, Enum):
     TOLERATED = "tolerated"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Finding:
     """A connection breaks a rule: one for each rule and connection, with all its causes.
 
@@ -72,7 +73,7 @@ class Finding:
     state: State = State.OPEN
     waiver: Approval | None = None
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """The same for the same rule, project and connection or requirement, whatever the message says."""
         required = [self.provider, self.group] if not self.connection and (self.provider or self.group) else []
@@ -94,12 +95,14 @@ class NotEvaluated:
         connection: The connection's ID; empty if it is about no single one.
         reason: Why not, on one line that is safe on a terminal.
         crashed: Whether the rule itself failed, which is a defect of the rule.
+        project: The connection's Ampersand project; empty if it is about no single one.
     """
 
     rule: str
     connection: str
     reason: str
     crashed: bool = False
+    project: str = ""
 
 
 class WaiverState(str, Enum):
@@ -185,8 +188,12 @@ def evaluate(inventory: Inventory, configuration: Configuration, now: datetime) 
         judgement = _judge(active, inventory, now)
         conclude(active, judgement)
         for item, crashed in judgement.unverified:
-            name = item.entry.connection.id if isinstance(item.entry, Entry) else ""
-            not_evaluated.append(NotEvaluated(active.rule.id, one_line(name), one_line(item.reason), crashed))
+            name, project = "", ""
+            if isinstance(item.entry, Entry):
+                name, project = item.entry.connection.id, item.entry.project
+            not_evaluated.append(
+                NotEvaluated(active.rule.id, one_line(name), one_line(item.reason), crashed, one_line(project))
+            )
             gaps.append((item.entry, active.rule.id, item.reason))
     if verifiable is not None:
         judgement = _judge(verifiable, inventory, now)
@@ -200,7 +207,7 @@ def evaluate(inventory: Inventory, configuration: Configuration, now: datetime) 
         ]
         conclude(verifiable, judgement)
     findings.sort(key=lambda finding: finding.order)
-    not_evaluated.sort(key=lambda item: (item.rule, item.connection))
+    not_evaluated.sort(key=lambda item: (item.rule, item.connection, item.project))
     return Evaluation(tuple(findings), tuple(not_evaluated), tuple(waivers))
 
 
@@ -360,7 +367,7 @@ def _finding(active: ActiveRule, entry: Entry | Requirement | None, causes: list
             group=one_line(about.group),
             consumer="",
             message=cause,
-            remediation=rule.remedy(),
+            remediation=one_line(rule.remedy()),
         )
     connection = entry.connection
     group, consumer = connection.group, connection.consumer
@@ -374,7 +381,7 @@ def _finding(active: ActiveRule, entry: Entry | Requirement | None, causes: list
         group=one_line((group and group.ref) or ""),
         consumer=one_line((consumer and consumer.ref) or ""),
         message=one_line(f"{describe(entry)}: {cause}"),
-        remediation=rule.remedy(connection.id),
+        remediation=one_line(rule.remedy(connection.id)),
     )
 
 

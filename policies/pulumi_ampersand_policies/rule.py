@@ -36,7 +36,10 @@ class Severity(str, Enum):
     @property
     def rank(self) -> int:
         """A number that grows with the severity."""
-        return list(Severity).index(self)
+        return _RANKS[self]
+
+
+_RANKS: Final = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 class Enforcement(str, Enum):

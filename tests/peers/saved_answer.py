@@ -213,8 +213,8 @@ def _connection(
 ) -> dict[str, Any]:
     fate = chance.random()
     bad, unscoped, ending, denied = fate < 0.02, 0.02 <= fate < 0.045, 0.04 <= fate < 0.065, 0.07 <= fate < 0.075
-    made = AS_OF - timedelta(days=2 + 700 * chance.random() ** 2, microseconds=chance.randrange(10**12))
-    issued = AS_OF - timedelta(minutes=provider.lifetime or 1440) * chance.random()
+    made = AS_OF - timedelta(days=2 + 370 * chance.random(), microseconds=chance.randrange(10**6))
+    issued = AS_OF - timedelta(minutes=provider.lifetime or 1440) * 0.7 * chance.random()
     name = f"{chance.choice(_FIRST)} {chance.choice(_SECOND)} {number % 997} {chance.choice(_LEGAL)}"
     slug = name.lower().replace(" ", "-").replace(".", "")
     user = f"{chance.choice(_GIVEN)} {chance.choice(_FAMILY)}"

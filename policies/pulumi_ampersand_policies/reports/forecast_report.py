@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import msgspec
 
+from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies.forecast import Forecast, Upcoming, horizons
 from pulumi_ampersand_policies.report import SCHEMA_VERSION, TOOL, Report, count, moment, version
 from pulumi_ampersand_policies.reports import Look
-from pulumi_ampersand_policies.reports.json_report import finding_document, source_document
+from pulumi_ampersand_policies.reports.json_report import finding_document, not_evaluated_documents, source_document
 
 FORMATS: Final = ("table", "json", "csv")
 
@@ -70,10 +71,7 @@ def _json(now: Report, days: int, ahead: Forecast, _look: Look) -> Iterator[str]
             "within": {str(limit): number for limit, number in horizons(ahead.upcoming, now.as_of, days).items()},
         },
         "upcoming": list(map(_document, ahead.upcoming)),
-        "notEvaluated": [
-            {"rule": item.rule, "connection": item.connection, "reason": item.reason}
-            for item in now.evaluation.not_evaluated
-        ],
+        "notEvaluated": not_evaluated_documents(now.evaluation),
     }
     yield msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
     yield "\n"
@@ -100,15 +98,17 @@ def _table(now: Report, days: int, ahead: Forecast, look: Look) -> Iterator[str]
     page = Page(look)
     page.say((headline(now, days, ahead), "bold"))
     page.say(f"As of {moment(now.as_of)}, if nobody does anything.")
-    for text in (*now.errors, *ahead.crashed):
-        page.say(("Error: ", "bold red"), text)
+    errors = [*now.errors, *ahead.crashed]
+    if errors:
+        page.heading(("Incomplete", "bold magenta"))
+        page.items(errors)
     shown: Sequence[Upcoming] = ahead.upcoming[:_MOST]
     for on, items in groupby(shown, key=lambda item: item.on):
         page.heading((on.strftime("%A, ") + on.isoformat(), "bold"))
         for item in items:
             found = item.finding
             page.say(
-                (found.rule, SEVERITIES[found.severity]),
+                (one_line(found.rule), SEVERITIES[found.severity]),
                 f"  {found.severity.value}, {found.enforcement.value}",
                 indent=2,
             )

@@ -9,7 +9,7 @@ import msgspec
 
 from pulumi_ampersand_policies.baseline import Comparison, PastFinding
 from pulumi_ampersand_policies.configuration import Configuration
-from pulumi_ampersand_policies.evaluation import Finding, State
+from pulumi_ampersand_policies.evaluation import Evaluation, Finding, State
 from pulumi_ampersand_policies.report import SCHEMA_VERSION, TOOL, Report, Source, moment, version
 from pulumi_ampersand_policies.reports import Look
 from pulumi_ampersand_policies.rule import Enforcement, ReportOptions
@@ -34,6 +34,8 @@ def document(report: Report) -> dict[str, Any]:
             "newOnly": report.fail_on_new,
         },
         "leastShown": report.least_shown.value,
+        "waiversIgnored": not report.configuration.waivers,
+        "errors": list(report.errors),
         "sources": [source_document(source) for source in report.sources],
         "rules": _rules(report.configuration),
         "summary": {
@@ -45,13 +47,14 @@ def document(report: Report) -> dict[str, Any]:
             "notEvaluated": len(report.evaluation.not_evaluated),
         },
         "findings": [
-            {**finding_document(finding), "new": None if report.comparison is None else report.is_new(finding)}
+            {
+                **finding_document(finding),
+                "breaks": report.breaks(finding),
+                "new": None if report.comparison is None else report.is_new(finding),
+            }
             for finding in report.findings
         ],
-        "notEvaluated": [
-            {"rule": item.rule, "connection": item.connection, "reason": item.reason}
-            for item in report.evaluation.not_evaluated
-        ],
+        "notEvaluated": not_evaluated_documents(report.evaluation),
         "waivers": [
             {"rule": use.rule, **use.waiver.document(), "state": use.state.value} for use in report.evaluation.waivers
         ],
@@ -68,6 +71,20 @@ def source_document(source: Source) -> dict[str, Any]:
         "status": source.status,
         "error": source.error,
     }
+
+
+def not_evaluated_documents(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """What could not be judged as JSON's own types."""
+    return [
+        {
+            "rule": item.rule,
+            "project": item.project,
+            "connection": item.connection,
+            "reason": item.reason,
+            "crashed": item.crashed,
+        }
+        for item in evaluation.not_evaluated
+    ]
 
 
 def _rules(configuration: Configuration) -> list[dict[str, Any]]:

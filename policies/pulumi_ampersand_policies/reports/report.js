@@ -2,7 +2,7 @@
 // Lists the findings: searched, filtered, sorted and in pages. Everything is put in as text, never as HTML.
 (() => {
   const PAGE = 50;
-  const PRINTED = 2000;
+  const PRINTED = 500;
   const CUT = 60;
   const [SEVERITY, RULE, CONNECTION, PROVIDER, CUSTOMER, MESSAGE, STATE, FLAGS] = Array(8).keys();
   const [PROJECT, GROUP, CONSUMER, ENFORCEMENT, ADVICE, COMMAND, FINGERPRINT, WAIVER] = Array.from({ length: 8 }, (_, n) => 8 + n);
