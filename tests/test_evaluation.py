@@ -280,11 +280,11 @@ class TestVerifiableConnections:
             f"its {what} are unknown: the API didn't send them" for what in ("token times", "granted scopes")
         )
         assert evaluation.not_evaluated == (
-            NotEvaluated("credential-age", "conn_1", times),
-            NotEvaluated("provider-app-scopes", "conn_1", scopes),
-            NotEvaluated("refreshable", "conn_1", times),
-            NotEvaluated("required-scopes", "conn_1", scopes),
-            NotEvaluated("token-expiry", "conn_1", times),
+            NotEvaluated("credential-age", "conn_1", times, project="proj_1"),
+            NotEvaluated("provider-app-scopes", "conn_1", scopes, project="proj_1"),
+            NotEvaluated("refreshable", "conn_1", times, project="proj_1"),
+            NotEvaluated("required-scopes", "conn_1", scopes, project="proj_1"),
+            NotEvaluated("token-expiry", "conn_1", times, project="proj_1"),
         )
 
     @pytest.mark.parametrize("level", ["advisory", "mandatory"])
@@ -354,7 +354,7 @@ class TestCrashes:
         """Breaches and gaps found before the crash are reported."""
         evaluation = evaluate(inventory(sent("a"), sent("b")), with_rules(made_up(self.crashing)), NOW)
         assert "a (salesforce, Acme Ltd): broken before" in [finding.message for finding in evaluation.findings]
-        assert NotEvaluated("made-up", "b", "open before") in evaluation.not_evaluated
+        assert NotEvaluated("made-up", "b", "open before", project="proj_1") in evaluation.not_evaluated
 
     def test_the_crash_is_not_evaluated(self) -> None:
         """The crash is told with its kind and its place, and marked as a defect."""

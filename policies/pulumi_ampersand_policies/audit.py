@@ -58,6 +58,10 @@ def audit(  # noqa: PLR0913 - what decides over the verdict
         raise ValueError("fail_on_new needs a baseline")
     inventory = parts[0].inventory if len(parts) == 1 else Inventory.merge([part.inventory for part in parts])
     evaluation = evaluate(inventory, configuration, as_of)
+    comparison = None
+    if baseline is not None:
+        everything = not filtered and baseline.looked_at((part.source.kind.value, part.source.name) for part in parts)
+        comparison = compare(baseline, evaluation, configuration, inventory, everything=everything)
     return Report(
         as_of=as_of,
         sources=tuple(part.source for part in parts),
@@ -67,5 +71,5 @@ def audit(  # noqa: PLR0913 - what decides over the verdict
         fail_on=fail_on,
         fail_on_new=fail_on_new,
         least_shown=least_shown,
-        comparison=(compare(baseline, evaluation, configuration, inventory, filtered=filtered) if baseline else None),
+        comparison=comparison,
     )

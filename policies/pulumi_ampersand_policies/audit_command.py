@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,7 +15,7 @@ from pulumi_ampersand_policies.audit import audit as judge
 from pulumi_ampersand_policies.baseline import Baseline, BaselineError, read_baseline
 from pulumi_ampersand_policies.config_command import EXIT_WRONG
 from pulumi_ampersand_policies.output import Output, OutputType, checked, look, write
-from pulumi_ampersand_policies.reading import EXIT_INCOMPLETE, Asked, Word, reading_options, say
+from pulumi_ampersand_policies.reading import Asked, Word, reading_options, say
 from pulumi_ampersand_policies.report import Report
 from pulumi_ampersand_policies.reports import FORMATS, FormatError, Look, form
 from pulumi_ampersand_policies.rule import Severity
@@ -109,13 +110,16 @@ def audit(  # noqa: PLR0913, PLR0917 - one parameter for each option
         baseline=before,
         filtered=asked.filters != Filters(),
     )
-    seen = look(sarif_path)
-    failures = [*_keep(report, folder), *_write(chosen, [render(report, seen) for render in forms])]
-    for text in (*report.errors, *failures):
+    report = replace(report, problems=tuple(_keep(report, folder)))
+    shown = look(sarif_path)
+    in_files = Look(sarif_path=sarif_path)
+    texts = [render(report, in_files if output.file else shown) for output, render in zip(chosen, forms, strict=True)]
+    report = replace(report, problems=(*report.problems, *_write(chosen, texts)))
+    for text in report.errors:
         say(f"Error: {text}")
     if not asked.quiet:
         say(report.headline)
-    sys.exit(EXIT_INCOMPLETE if failures else report.exit_code)
+    sys.exit(report.exit_code)
 
 
 def _baseline(file: BinaryIO | None) -> Baseline | None:

@@ -6,7 +6,7 @@ A team that starts with a thousand old findings gates on new ones only, and mend
 from __future__ import annotations
 
 from codecs import BOM_UTF8
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -37,6 +37,13 @@ class PastFinding(msgspec.Struct, frozen=True, gc=False):
     consumer: str = ""
 
 
+class PastSource(msgspec.Struct, frozen=True, gc=False):
+    """A source of the baseline, as its report has it."""
+
+    kind: str
+    name: str
+
+
 class _Version(msgspec.Struct, rename="camel"):
     schema_version: int
 
@@ -47,12 +54,23 @@ class Baseline(msgspec.Struct, frozen=True, rename="camel"):
     Attributes:
         as_of: The time that it judged by.
         findings: What it found.
+        sources: Where it looked.
         least_shown: The least severity that it shows.
     """
 
     schema_version: int
     as_of: str
     findings: tuple[PastFinding, ...]
+    sources: tuple[PastSource, ...] = ()
+
+    def looked_at(self, sources: Iterable[tuple[str, str]]) -> bool:
+        """Whether it looked at nothing else.
+
+        Args:
+            sources: Kind and name of each source.
+        """
+        return {(source.kind, source.name) for source in self.sources} <= set(sources)
+
     least_shown: str = "low"
 
 
@@ -106,7 +124,7 @@ def compare(
     configuration: Configuration,
     inventory: Inventory,
     *,
-    filtered: bool = False,
+    everything: bool = True,
 ) -> Comparison:
     """Say what became of a baseline's findings.
 
@@ -115,12 +133,12 @@ def compare(
         evaluation: What is found now.
         configuration: What is looked for now.
         inventory: What could be read now.
-        filtered: Whether connections were left out of it on purpose.
+        everything: Whether all was looked at that the baseline looked at: then what is gone is fixed.
     """
     before = [finding for finding in baseline.findings if finding.state != State.WAIVED.value]
     now = {finding.fingerprint for finding in evaluation.findings}
     gone = [finding for finding in before if finding.fingerprint not in now]
-    judged = _Judged(evaluation, configuration, inventory, filtered=filtered)
+    judged = _Judged(evaluation, configuration, inventory, everything=everything)
     return Comparison(
         baseline.as_of,
         frozenset(finding.fingerprint for finding in before),
@@ -131,12 +149,16 @@ def compare(
 
 @dataclass(frozen=True)
 class _Judged:
-    """What is judged now."""
+    """What is judged now.
+
+    Attributes:
+        everything: Whether all sources of the baseline were read.
+    """
 
     evaluation: Evaluation
     configuration: Configuration
     inventory: Inventory
-    filtered: bool
+    everything: bool
 
     @cached_property
     def _active(self) -> Collection[str]:
@@ -150,10 +172,6 @@ class _Judged:
     def _present(self) -> Collection[tuple[str, str]]:
         return {(one_line(entry.project), one_line(entry.connection.id)) for entry in self.inventory}
 
-    @cached_property
-    def _projects(self) -> Collection[str]:
-        return {project for project, _ in self._present}
-
     def includes(self, finding: PastFinding) -> bool:
         """Whether a finding would be there if it weren't fixed."""
         if finding.rule not in self._active:
@@ -163,6 +181,4 @@ class _Judged:
         if (finding.project, finding.connection) in self._present:
             return True
         # What isn't there any more is mended, unless it just wasn't looked for.
-        if self.inventory.unread or self.filtered:
-            return False
-        return not finding.connection or finding.project in self._projects
+        return self.everything and not self.inventory.unread

@@ -9,9 +9,11 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -24,6 +26,9 @@ from pulumi_ampersand.terminal import one_line
 _INTERRUPTED: Final = 128 + signal.SIGINT
 _TERMINATED: Final = 128 + signal.SIGTERM
 """The exit codes after Ctrl-C and after SIGTERM, as shells have them."""
+
+_DEFECT: Final = 3
+"""The exit code of an audit that could not be finished."""
 
 _COMMANDS: Final = {
     "audit": (
@@ -107,6 +112,16 @@ class _Commands(click.Group):
             code = _INTERRUPTED
         except _TerminatedError:
             code = _TERMINATED
+        except click.UsageError as error:
+            # It may quote what was given, line ends included.
+            raise click.UsageError(one_line(error.format_message()), error.ctx) from None
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except Exception as error:  # noqa: BLE001 - a defect must not look like a verdict
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{Path(where.filename).name}:{where.lineno}"
+            click.echo(f"Error: {type(error).__name__} at {place}; please report this defect", err=True)
+            raise SystemExit(_DEFECT) from None
         sys.stdout.flush()
         # Threads that wait for an answer would have to be waited for.
         os._exit(code)

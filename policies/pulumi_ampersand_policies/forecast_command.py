@@ -53,7 +53,7 @@ def forecast(asked: Asked, days: int, outputs: tuple[Output, ...]) -> None:
     """  # noqa: D301 - click wants the character
     chosen = checked(outputs, "table")
     parts = asked.read()
-    with Progress("Looking ahead", None, shown=False if asked.quiet else None):
+    with Progress("Looking ahead", None, shown=not asked.quiet):
         now = judge(parts, asked.configuration, asked.as_of)
         ahead = look_ahead(now.inventory, asked.configuration, asked.as_of, days)
     failures = list(dict.fromkeys([*now.errors, *ahead.crashed]))
@@ -63,6 +63,6 @@ def forecast(asked: Asked, days: int, outputs: tuple[Output, ...]) -> None:
         failures.append(f"{error.filename or 'standard output'}: can't be written: {error.strerror}")
     for text in failures:
         say(f"Error: {text}")
-    if not asked.quiet:
+    if not asked.quiet and not failures:
         say(headline(now, days, ahead))
     sys.exit(EXIT_INCOMPLETE if failures else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -58,10 +59,13 @@ class OutputType(click.ParamType):  # type: ignore[type-arg]  # generic in new v
         if not separator or name == "-":
             return Output(format_, None)
         file = Path(name)
-        if not name or file.is_dir():
-            self.fail(f"{value}: give the name of a file after =", param, ctx)
-        if not file.parent.is_dir():
-            self.fail(f"{value}: there is no folder {file.parent}", param, ctx)
+        try:
+            if not name or file.is_dir():
+                self.fail(f"{value}: give the name of a file after =", param, ctx)
+            if not file.parent.is_dir():
+                self.fail(f"{value}: there is no folder {file.parent}", param, ctx)
+        except (OSError, ValueError) as error:
+            self.fail(f"{value}: no file can be named so: {error}", param, ctx)
         return Output(format_, file)
 
     def shell_complete(
@@ -96,7 +100,8 @@ def checked(outputs: Sequence[Output], default: str) -> tuple[Output, ...]:
 
 def look(sarif_path: str = Look.sarif_path) -> Look:
     """How standard output shows a report: its width, and whether it shows colours (NO_COLOR is heeded)."""
-    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return Look(shutil.get_terminal_size().columns, colour=colour, sarif_path=sarif_path)
 
 
@@ -109,11 +114,7 @@ def write(outputs: Sequence[Output], texts: Sequence[Iterator[str]]) -> None:
     with ExitStack() as files:
         for output, pieces in zip(outputs, texts, strict=True):
             if output.file is not None:
-                try:
-                    _write(pieces, files.enter_context(whole_file(output.file)))
-                except OSError as error:
-                    error.filename = str(output.file)
-                    raise
+                _write(pieces, files.enter_context(whole_file(output.file)))
     for output, pieces in zip(outputs, texts, strict=True):
         if output.file is None:
             _show(pieces)
@@ -127,12 +128,15 @@ def _write(pieces: Iterator[str], file: BinaryIO) -> None:
 
 def _show(pieces: Iterator[str]) -> None:
     """Write to standard output. That its reader has gone is no failure of an audit."""
-    sys.stdout.flush()
-    terminal = sys.stdout.isatty()
-    encoding = (sys.stdout.encoding if terminal else None) or "utf-8"
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, "it is closed")
+    encoding = (sys.stdout.encoding if sys.stdout.isatty() else None) or "utf-8"
     try:
         for piece in pieces:
             sys.stdout.buffer.write(piece.encode(encoding, "replace"))
         sys.stdout.buffer.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        # What is left in the buffer would fail once more at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise

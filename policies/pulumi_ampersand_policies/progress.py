@@ -6,6 +6,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final
 
+import click
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -22,13 +24,13 @@ class Progress:
     Args:
         doing: What is being done, for people.
         total: How many steps it takes; None if that isn't known.
-        shown: Whether to show it; by default where standard error is a terminal.
+        shown: Whether to show it if standard error is a terminal.
     """
 
-    def __init__(self, doing: str, total: int | None, *, shown: bool | None = None) -> None:
+    def __init__(self, doing: str, total: int | None, *, shown: bool = True) -> None:
         self._doing = doing
         self._total = total
-        self._shown = sys.stderr.isatty() if shown is None else shown
+        self._shown = shown and sys.stderr is not None and sys.stderr.isatty()
         self._count = 0
         self._lock = threading.Lock()
         self._display: Display | None = None
@@ -49,9 +51,17 @@ class Progress:
             if self._display is not None:
                 self._display.stop()
 
-    def step(self) -> None:
-        """One step is done."""
+    def step(self, text: str = "") -> None:
+        """One step is done.
+
+        Args:
+            text: What to say of it, on one line.
+        """
         with self._lock:
+            if text and self._display is not None:
+                self._display.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            elif text:
+                click.echo(text, err=True)
             self._count += 1
             if self._display is not None:
                 self._display.update(self._display.task_ids[0], completed=self._count)

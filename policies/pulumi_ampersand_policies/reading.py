@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from io import IOBase
 from typing import Any, Final, TextIO, TypeVar
 
 import click
@@ -23,7 +24,7 @@ from pulumi_ampersand_policies.config_command import EXIT_WRONG, read
 from pulumi_ampersand_policies.configuration import Configuration
 from pulumi_ampersand_policies.own_rules import own_rules_option
 from pulumi_ampersand_policies.progress import Progress
-from pulumi_ampersand_policies.report import Source
+from pulumi_ampersand_policies.report import Source, count
 from pulumi_ampersand_policies.rule import Rule
 from pulumi_ampersand_policies.rules import RULES
 from pulumi_ampersand_policies.sources import STANDARD_INPUT, Api, Filters, from_file, from_stack
@@ -94,12 +95,11 @@ class Asked:
     def read(self) -> list[Part]:
         """Read all sources; ends the program if what was asked for makes no sense."""
         total = None if self.all_projects else len(self.projects) + len(self.inputs) + len(self.stacks)
-        with Progress("Reading connections", total, shown=False if self.quiet else None) as progress:
+        with Progress("Reading connections", total, shown=not self.quiet) as progress:
 
             def done(source: Source) -> None:
-                progress.step()
-                if self.verbose:
-                    say(f"{source.kind.value} {source.name}: {source.connections} connections, {source.status}")
+                read = f"{source.kind.value} {source.name}: {count(source.connections, 'connection')}, {source.status}"
+                progress.step(one_line(read) if self.verbose else "")
 
             try:
                 self.filters.checked()
@@ -152,9 +152,12 @@ def reading_options(command: _C) -> _C:
                 raise click.UsageError(
                     "nothing to judge: give --project, --all-projects, --input or --stack, or set AMP_PROJECT"
                 )
-        if [*inputs, file.name if file else ""].count(STANDARD_INPUT) + (
-            file is not None and file.name == "<stdin>"
-        ) > 1:
+        if "" in {*projects, *inputs, *stacks}:
+            raise click.UsageError("a project, file or stack needs a name")
+        # The one file that an option of the command itself opens.
+        others = [value for value in kwargs.values() if isinstance(value, IOBase)]
+        streams = [STANDARD_INPUT for stream in (file, *others) if getattr(stream, "name", "") == "<stdin>"]
+        if [*inputs, *streams].count(STANDARD_INPUT) > 1:
             raise click.UsageError("standard input can be read once only: give the others as files")
         configuration = policy_configuration.default(rules) if file is None else read(file, rules)
         if no_waivers:

@@ -87,6 +87,7 @@ class Report:
         fail_on_new: Whether only findings that the baseline lacks break.
         least_shown: The least severity that is shown.
         comparison: How the findings differ from the baseline's; None without one.
+        problems: What else went wrong, a sentence each: what was to be kept and couldn't be, say.
     """
 
     as_of: datetime
@@ -98,6 +99,7 @@ class Report:
     fail_on_new: bool = False
     least_shown: Severity = Severity.LOW
     comparison: Comparison | None = None
+    problems: tuple[str, ...] = ()
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
@@ -136,7 +138,7 @@ class Report:
         """Why the audit is incomplete, a sentence each."""
         failed = [f"{source.kind.value} {source.name}: {source.error}" for source in self.sources if source.error]
         crashed = [f"{item.rule}: {item.reason}" for item in self.evaluation.not_evaluated if item.crashed]
-        return (*failed, *dict.fromkeys(crashed))
+        return (*failed, *dict.fromkeys(crashed), *self.problems)
 
     @cached_property
     def verdict(self) -> Verdict:

@@ -12,8 +12,9 @@ import os
 import re
 import subprocess
 import sys
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
@@ -45,6 +46,8 @@ STANDARD_INPUT: Final = "-"
 
 _PROJECTS_AT_ONCE: Final = 8
 _EXPORT_SECONDS: Final = 300
+_ATTENTION: Final = 0.2
+"""Seconds after which an interruption is noticed."""
 
 Done = Callable[[Source], None]
 """Is told of each source as soon as it was read, from any thread."""
@@ -112,6 +115,9 @@ class Api:
                     listed = client.list_projects()
                     named = {*names}
                     names += [project.id for project in listed if not {project.id, project.name} & named]
+                    if not names:
+                        parts.append(_failed(SourceKind.PROJECT, "all projects", "the API key can read no project"))
+                        self.done(parts[0].source)
                 except AmpersandError as error:
                     parts.append(_failed(SourceKind.PROJECT, "all projects", error))
                     self.done(parts[0].source)
@@ -120,7 +126,11 @@ class Api:
     def _read_all(self, client: Client, names: Sequence[str]) -> list[Part]:
         pool = ThreadPoolExecutor(_PROJECTS_AT_ONCE)
         try:
-            return list(pool.map(lambda name: self._read(client, name), names))
+            reads = [pool.submit(self._read, client, name) for name in names]
+            # A signal that another thread is told of wakes nobody who waits without an end.
+            while wait(reads, timeout=_ATTENTION).not_done:
+                pass
+            return [read.result() for read in reads]
         finally:
             # Whoever is interrupted doesn't wait for the others.
             pool.shutdown(wait=False, cancel_futures=True)
@@ -171,6 +181,10 @@ def _of_text(data: bytes, shown: str, filters: Filters, of_answer: Callable[[byt
     kind = SourceKind.ANSWER
     start = re.match(rb"(?:\xef\xbb\xbf)?\s*", data)
     data = data[start.end() :] if start is not None and start.end() else data
+    if not data:
+        return _failed(kind, shown, "is empty")
+    if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        return _failed(kind, shown, "is UTF-16 text; save it as UTF-8")
     try:
         if not data.startswith(b"{"):
             return _complete(kind, shown, filters.of(of_answer(data)), [])
@@ -179,7 +193,8 @@ def _of_text(data: bytes, shown: str, filters: Filters, of_answer: Callable[[byt
             kind = SourceKind.STATE
             return _of_state(kind, shown, content, filters)
         if "observations" in content:
-            return _complete(kind, shown, filters.of(Inventory.from_saved(data)), [])
+            inventory = filters.of(Inventory.from_saved(data))
+            return _complete(kind, shown, inventory, _failed_details(inventory))
         if "status" in content:
             # The API's answer about a single connection.
             return _complete(kind, shown, filters.of(of_answer(b"[" + data + b"]")), [])

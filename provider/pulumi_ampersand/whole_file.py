@@ -21,13 +21,21 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         path: The file; its folder must exist.
 
     Raises:
-        OSError: It can't be written.
+        OSError: It can't be written; the error's ``filename`` says which file it is.
     """
-    if path.exists() and not path.is_file():
-        with path.open("wb") as file:
-            yield file
-        return
-    path = Path(os.path.realpath(path))
+    try:
+        if path.exists() and not path.is_file():
+            with path.open("wb") as file:
+                yield file
+        else:
+            yield from _drafted(Path(os.path.realpath(path)))
+    except OSError as error:
+        # What fails while it is closed doesn't say which file it is.
+        error.filename = error.filename or str(path)
+        raise
+
+
+def _drafted(path: Path) -> Iterator[BinaryIO]:
     draft = path.with_name(f".{secrets.token_hex(8)}.draft")
     try:
         with draft.open("xb") as file:
@@ -35,6 +43,8 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
                 draft.chmod(stat.S_IMODE(path.stat().st_mode))
             yield file
         draft.replace(path)
-    except BaseException:
+    except BaseException as error:
         draft.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename == str(draft):
+            error.filename = str(path)
         raise
