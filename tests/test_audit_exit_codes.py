@@ -321,7 +321,10 @@ WRONG: Mapping[str, tuple[tuple[str, ...], str]] = {
     "empty-provider": ((*ANSWER, "--provider", ""), "provider is empty; leave it out to filter by nothing"),
     "empty-group": ((*ANSWER, "--group-ref", ""), "group_ref is empty; leave it out to filter by nothing"),
     "empty-consumer": ((*ANSWER, "--consumer-ref", ""), "consumer_ref is empty; leave it out to filter by nothing"),
-    "long-name": ((*ANSWER, "--format", f"json={'x' * 300}"), "no file can be named so: "),
+    "long-name": (
+        (*ANSWER, "--format", f"json={'x' * 300}"),
+        f"Invalid value for '--format': json={'x' * 300}: no file can be named so: ",
+    ),
     "empty-project": (("--project", ""), "a project, file or stack needs a name"),
     "empty-input": (("--input", ""), "a project, file or stack needs a name"),
     "empty-stack": (("--stack", ""), "a project, file or stack needs a name"),

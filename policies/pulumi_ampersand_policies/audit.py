@@ -60,8 +60,10 @@ def audit(  # noqa: PLR0913 - what decides over the verdict
     evaluation = evaluate(inventory, configuration, as_of)
     comparison = None
     if baseline is not None:
-        everything = not filtered and baseline.looked_at((part.source.kind.value, part.source.name) for part in parts)
-        comparison = compare(baseline, evaluation, configuration, inventory, everything=everything)
+        whole = None
+        if filtered or not baseline.looked_at((part.source.kind.value, part.source.name) for part in parts):
+            whole = set() if filtered else {entry.project for entry in inventory}
+        comparison = compare(baseline, evaluation, configuration, inventory, whole=whole)
     return Report(
         as_of=as_of,
         sources=tuple(part.source for part in parts),

@@ -124,7 +124,7 @@ def compare(
     configuration: Configuration,
     inventory: Inventory,
     *,
-    everything: bool = True,
+    whole: Collection[str] | None = None,
 ) -> Comparison:
     """Say what became of a baseline's findings.
 
@@ -133,12 +133,12 @@ def compare(
         evaluation: What is found now.
         configuration: What is looked for now.
         inventory: What could be read now.
-        everything: Whether all was looked at that the baseline looked at: then what is gone is fixed.
+        whole: Projects that were looked at as a whole, of which what is gone is fixed; None: all of the baseline's.
     """
     before = [finding for finding in baseline.findings if finding.state != State.WAIVED.value]
     now = {finding.fingerprint for finding in evaluation.findings}
     gone = [finding for finding in before if finding.fingerprint not in now]
-    judged = _Judged(evaluation, configuration, inventory, everything=everything)
+    judged = _Judged(evaluation, configuration, inventory, whole)
     return Comparison(
         baseline.as_of,
         frozenset(finding.fingerprint for finding in before),
@@ -149,16 +149,12 @@ def compare(
 
 @dataclass(frozen=True)
 class _Judged:
-    """What is judged now.
-
-    Attributes:
-        everything: Whether all sources of the baseline were read.
-    """
+    """What is judged now; see `compare`."""
 
     evaluation: Evaluation
     configuration: Configuration
     inventory: Inventory
-    everything: bool
+    whole: Collection[str] | None
 
     @cached_property
     def _active(self) -> Collection[str]:
@@ -181,4 +177,6 @@ class _Judged:
         if (finding.project, finding.connection) in self._present:
             return True
         # What isn't there any more is mended, unless it just wasn't looked for.
-        return self.everything and not self.inventory.unread
+        if self.inventory.unread or self.whole is None:
+            return not self.inventory.unread
+        return finding.project in self.whole if finding.connection else bool(self.whole)
