@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from engine.provision import EngineError
 from peers import plain
 from peers.provide import OPA, opa, opa_version
 from peers.saved_answer import AS_OF, REQUIRED_SCOPES, write_saved_answer
@@ -110,7 +111,10 @@ def table(scratch: Path, all_rules: Mapping[str, Any]) -> Iterator[str]:
         scratch: An empty folder; 200 MB go there.
         all_rules: A configuration in which every rule is active.
     """
-    program = opa()
+    try:
+        program = opa()
+    except EngineError as error:
+        sys.exit(str(error))
     every = {**all_rules, "required-scopes": {"scopes": REQUIRED_SCOPES}}
     names = (OURS, OURS_ALL, OPA_FOUR, PLAIN_FOUR)
     yield f"| saved answer | {' | '.join(names)} |"
@@ -176,14 +180,14 @@ def _check(contenders: Mapping[str, Contender], answer: Answer) -> None:
                 f"{answer.title}: {name} found {len(pairs)}, {PLAIN_FOUR} {len(expected)}; the first few that the "
                 f"one lacks: {lacking}, the other: {surplus}"
             )
-    report = json.loads(contenders[OURS_ALL].found.read_text())
+    report = json.loads(contenders[OURS_ALL].found.read_text(encoding="utf-8"))
     idle = [rule["id"] for rule in report["rules"] if not rule["active"]]
     if idle or report["notEvaluated"]:
         sys.exit(f"{answer.title}: not all was judged: {idle or report['notEvaluated'][:3]}")
 
 
 def _findings(contender: Contender) -> list[dict[str, Any]]:
-    found = json.loads(contender.found.read_text())
+    found = json.loads(contender.found.read_text(encoding="utf-8"))
     return list(found["findings"] if isinstance(found, dict) else found)
 
 

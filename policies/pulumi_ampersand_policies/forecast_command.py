@@ -13,7 +13,8 @@ from pulumi_ampersand_policies.forecast import forecast as look_ahead
 from pulumi_ampersand_policies.output import Output, OutputType, checked, look, write
 from pulumi_ampersand_policies.progress import Progress
 from pulumi_ampersand_policies.reading import EXIT_INCOMPLETE, Asked, reading_options, say
-from pulumi_ampersand_policies.reports.forecast_report import FORMATS, headline, render
+from pulumi_ampersand_policies.reports import Look
+from pulumi_ampersand_policies.reports.forecast_report import FORMATS, errors, headline, render
 
 _DEFAULT_DAYS: Final = 90
 
@@ -56,11 +57,15 @@ def forecast(asked: Asked, days: int, outputs: tuple[Output, ...]) -> None:
     with Progress("Looking ahead", None, shown=not asked.quiet):
         now = judge(parts, asked.configuration, asked.as_of)
         ahead = look_ahead(now.inventory, asked.configuration, asked.as_of, days)
-    failures = list(dict.fromkeys([*now.errors, *ahead.crashed]))
+    failures = errors(now, ahead)
+    looks = [Look() if output.file else look() for output in chosen]
     try:
-        write(chosen, [render(output.format, now, days, ahead, look()) for output in chosen])
+        write(
+            chosen, [render(output.format, now, days, ahead, seen) for output, seen in zip(chosen, looks, strict=True)]
+        )
     except OSError as error:
-        failures.append(f"{error.filename or 'standard output'}: can't be written: {error.strerror}")
+        place = error.filename or "standard output"
+        failures.append(f"{place}: can't be written: {error.strerror}; no forecast was written")
     for text in failures:
         say(f"Error: {text}")
     if not asked.quiet and not failures:

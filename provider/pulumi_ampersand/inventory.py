@@ -51,6 +51,11 @@ class Entry(NamedTuple):
         return connection.document(), connection.observed()
 
 
+def by_id(entry: Entry) -> tuple[str, str]:
+    """What inventories are sorted by."""
+    return entry.connection.id, entry.project
+
+
 class Unread(NamedTuple):
     """A part of an inventory that could not be read.
 
@@ -110,7 +115,8 @@ class Inventory:
     def for_rules(cls, data: bytes, project: str = "") -> Inventory:
         """Read a saved answer for rules alone, several times as fast as `from_answer` does for programs.
 
-        Its connections and observations have the same attributes, but aren't dictionaries; see `Entry.found`.
+        Its connections and observations have the same attributes, but aren't dictionaries; see `Entry.found`. They are
+        in the answer's order: sorted by IDs without a meaning, each pass over them would jump about in memory.
 
         Raises:
             AnswerError: It is no JSON array of connections.

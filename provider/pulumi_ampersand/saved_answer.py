@@ -13,10 +13,10 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from pulumi_ampersand.answers import may_steer_a_terminal, read_connection, read_metadata, without_collection
+from pulumi_ampersand.answers import read_connection, read_metadata, without_collection
 from pulumi_ampersand.errors import AnswerError
 from pulumi_ampersand.model import HEALTHY_STATUSES, Connection, Observation, ProviderApp, Token
-from pulumi_ampersand.terminal import harmless
+from pulumi_ampersand.terminal import harmless, may_be_harmful
 
 _NULL: Final = msgspec.Raw(b"null")
 
@@ -132,7 +132,7 @@ class SavedConnection(msgspec.Struct, gc=False, rename="camel"):
 
 @without_collection()
 def read_for_rules(data: bytes) -> list[SavedConnection] | None:
-    """Read a saved answer, which is taken as it stands, sorted by ID.
+    """Read a saved answer, which is taken as it stands, in its order.
 
     Args:
         data: The JSON array, UTF-8.
@@ -145,9 +145,8 @@ def read_for_rules(data: bytes) -> list[SavedConnection] | None:
         found = msgspec.json.decode(data, type=list[SavedConnection])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if may_steer_a_terminal(data) and not all(map(_is_harmless, found)):
+    if may_be_harmful(data) and not all(map(_is_harmless, found)):
         return None
-    found.sort(key=lambda connection: connection.id)
     if len({connection.id for connection in found}) != len(found):
         return None
     return found if _Common().fill_in(found) else None

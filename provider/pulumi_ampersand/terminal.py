@@ -23,6 +23,23 @@ _TABLE: Final[dict[int, str | None]] = {
 _KEEPING_LINES: Final = {code: instead for code, instead in _TABLE.items() if chr(code) not in "\t\n"}
 
 
+_LEADING_BYTES: Final = {
+    chr(code).encode()[:1] for code in _KEEPING_LINES if code > 0x7F and not 0xD800 <= code < 0xE000
+}
+
+
+def may_be_harmful(data: bytes) -> bool:
+    """Whether JSON can hold what `harmless` takes out, which is the case for few.
+
+    Args:
+        data: JSON text, UTF-8; in it, control characters are escaped.
+    """
+    # Looking for one byte is ten times as fast as for several.
+    if b"\\" in data or b"\x7f" in data or (b"<" in data and b"<{%" in data):
+        return True
+    return not data.isascii() and any(lead in data for lead in _LEADING_BYTES)
+
+
 def harmless(text: str) -> str:
     """Take out of ``text`` what steers a terminal, and keep its lines and tabs.
 

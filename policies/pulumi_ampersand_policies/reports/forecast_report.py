@@ -1,4 +1,7 @@
-"""A forecast as a table, as JSON or as comma-separated values."""
+"""A forecast as a table, as JSON or as comma-separated values.
+
+The JSON Schema of the JSON form is ``forecast.schema.json`` beside this module.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from pulumi_ampersand.terminal import one_line
+from pulumi_ampersand_policies.evaluation import crashes
 from pulumi_ampersand_policies.forecast import Forecast, Upcoming, horizons
 from pulumi_ampersand_policies.report import SCHEMA_VERSION, TOOL, Report, count, moment, version
 from pulumi_ampersand_policies.reports import Look
@@ -56,6 +60,12 @@ def headline(now: Report, days: int, ahead: Forecast) -> str:
     return f"To come: {listed}; {len(now.opened):,} open now, of {judged}."
 
 
+def errors(now: Report, ahead: Forecast) -> list[str]:
+    """Why the forecast is incomplete, a sentence each; what fails now isn't said again of later."""
+    known = {*crashes(now.evaluation)}
+    return [*now.errors, *(text for text in ahead.crashed if text not in known)]
+
+
 def _json(now: Report, days: int, ahead: Forecast, _look: Look) -> Iterator[str]:
     document = {
         "schemaVersion": SCHEMA_VERSION,
@@ -63,7 +73,7 @@ def _json(now: Report, days: int, ahead: Forecast, _look: Look) -> Iterator[str]
         "days": days,
         "tool": {"name": TOOL, "version": version()},
         "sources": [source_document(source) for source in now.sources],
-        "errors": [*now.errors, *ahead.crashed],
+        "errors": errors(now, ahead),
         "summary": {
             "connections": len(now.inventory),
             "open": len(now.opened),
@@ -98,10 +108,10 @@ def _table(now: Report, days: int, ahead: Forecast, look: Look) -> Iterator[str]
     page = Page(look)
     page.say((headline(now, days, ahead), "bold"))
     page.say(f"As of {moment(now.as_of)}, if nobody does anything.")
-    errors = [*now.errors, *ahead.crashed]
-    if errors:
+    failures = errors(now, ahead)
+    if failures:
         page.heading(("Incomplete", "bold magenta"))
-        page.items(errors)
+        page.items([one_line(text) for text in failures])
     shown: Sequence[Upcoming] = ahead.upcoming[:_MOST]
     for on, items in groupby(shown, key=lambda item: item.on):
         page.heading((on.strftime("%A, ") + on.isoformat(), "bold"))

@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Final, NamedTuple
 
-from pulumi_ampersand.inventory import Entry
+from pulumi_ampersand.inventory import Entry, by_id
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies.baseline import PastFinding
 from pulumi_ampersand_policies.configuration import ActiveRule
@@ -197,9 +197,10 @@ class _Judged:
     def _entries(self) -> list[tuple[Entry, _Key, str]]:
         """Each connection with what findings call it, and a name that no other has."""
         names = _Names()
-        keys = [(one_line(entry.project), one_line(entry.connection.id)) for entry in self.report.inventory]
+        entries = sorted(self.report.inventory, key=by_id)
+        keys = [(one_line(entry.project), one_line(entry.connection.id)) for entry in entries]
         labels = (names.distinct(legal(_label(key))) for key in keys)
-        return list(zip(self.report.inventory, keys, labels, strict=True))
+        return list(zip(entries, keys, labels, strict=True))
 
     @cached_property
     def _findings(self) -> Mapping[str, Mapping[_Key, list[Finding]]]:

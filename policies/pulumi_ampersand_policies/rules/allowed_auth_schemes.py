@@ -39,7 +39,7 @@ def check(inventory: Inventory, options: AllowedAuthSchemes, _now: datetime) -> 
     """Compare each scheme with the lists."""
     for entry in inventory:
         scheme, provider = entry.connection.auth_scheme, entry.connection.provider
-        allowed = for_provider(options.schemes, provider)
+        allowed = for_provider(options.schemes, provider) if options.schemes else None
         if scheme is None:
             yield Unverified(f"how it authenticates is unknown: {why_missing(entry, 'authScheme')}", entry)
         elif scheme in options.deny:

@@ -21,7 +21,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from pulumi_ampersand.inventory import Entry, Inventory
+from pulumi_ampersand.inventory import Entry, Inventory, by_id
 from pulumi_ampersand_policies.grant import Text, plural
 from pulumi_ampersand_policies.rule import (
     Breach,
@@ -100,7 +100,7 @@ def check(inventory: Inventory, options: RequiredConnections, _now: datetime) ->
         if inventory.unread:
             yield Unverified(f"{wanted.describe()}: not all connections could be read", needed)
             continue
-        sick = [entry for entry in found if not entry.connection.healthy]
+        sick = sorted((entry for entry in found if not entry.connection.healthy), key=by_id)
         named = ", ".join(f"{entry.connection.id} ({entry.observation.status})" for entry in sick[:_SHOWN])
         more = f" and {len(sick) - _SHOWN} more" if len(sick) > _SHOWN else ""
         unhealthy = f"; unhealthy: {named}{more}" if sick else ""

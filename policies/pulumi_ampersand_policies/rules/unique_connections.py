@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 
-from pulumi_ampersand.inventory import Entry, Inventory
+from pulumi_ampersand.inventory import Entry, Inventory, by_id
 from pulumi_ampersand_policies.grant import why_missing
 from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
 
@@ -34,6 +34,7 @@ def check(inventory: Inventory, _options: Options, _now: datetime) -> Iterator[B
         alike[entry.project, connection.provider, group, consumer, connection.provider_workspace_ref].append(entry)
     for entries in alike.values():
         if len(entries) > 1:
+            entries.sort(key=by_id)
             for entry in entries:
                 yield Breach(f"its customer has others for the same workspace: {_others(entry, entries)}", entry)
 
