@@ -153,7 +153,7 @@ def breaking(number: int) -> list[Finding]:
 @pytest.mark.parametrize(
     ("shown", "headline"),
     [
-        (of(connections=0), "Clean: 0 connections, nothing breaks."),
+        (of(connections=0), "Clean, but there was nothing to judge: 0 connections."),
         (of(connections=1), "Clean: 1 connection, nothing breaks."),
         (of(connections=2), "Clean: 2 connections, nothing breaks."),
         (of(connections=1200), "Clean: 1,200 connections, nothing breaks."),
@@ -358,8 +358,10 @@ def test_rules_over_a_whole_stack_see_all_sources() -> None:
 
 def test_nothing_was_read() -> None:
     """No source at all, and one without connections, are clean."""
-    assert report(parts=[], configuration=EXPIRY).headline == "Clean: 0 connections, nothing breaks."
-    assert report(parts=[part()], configuration=EXPIRY).headline == "Clean: 0 connections, nothing breaks."
+    assert report(parts=[], configuration=EXPIRY).headline == "Clean, but there was nothing to judge: 0 connections."
+    assert (
+        report(parts=[part()], configuration=EXPIRY).headline == "Clean, but there was nothing to judge: 0 connections."
+    )
 
 
 def test_it_says_what_the_evaluation_says() -> None:

@@ -40,6 +40,7 @@ REPORTS: Final[dict[str, Report]] = {
     "no-sources": audit([], default(), NOW),
     "default": audit([part(*CONNECTIONS)], default(), NOW),
     "every-selector": report(configuration=EVERYTHING),
+    "every-filter": report(filters={"provider": "gong", "groupRef": "acme", "consumerRef": "acme-jo"}),
     "waivers-ignored": audit([part(*CONNECTIONS)], parse('{"waivers": "disabled"}', "policy-config.json"), NOW),
     **{f"fail-on-{severity.value}": report(fail_on=severity) for severity in Severity},
     **{f"hidden-below-{severity.value}": report(least_shown=severity) for severity in Severity},
@@ -230,7 +231,9 @@ def test_wrong_types_are_refused(name: str) -> None:
             continue
         whole = holder(document, place)
         for wrong in (None, True, 1.5, -1, "", [], {}, [None], {"a": 1}):
-            if similar(value, wrong) or (place[-1] == "options" and isinstance(wrong, dict)):
+            if similar(value, wrong) or (
+                wrong == {} if place[-1] == "filters" else place[-1] == "options" and isinstance(wrong, dict)
+            ):
                 continue
             whole[place[-1]] = wrong
             if VALIDATOR.is_valid(document):

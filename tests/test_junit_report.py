@@ -300,12 +300,12 @@ def test_a_finding_and_a_doubt() -> None:
     assert elements(REPORTS["doubtful"], "own") == {
         "proj_1/conn_a": ("failure", "high"),
         "proj_1/conn_b": ("error", "not evaluated"),
-        "conn_a, not evaluated": ("error", "not evaluated"),
+        "proj_1/conn_a, not evaluated": ("error", "not evaluated"),
     }
 
 
 def test_the_same_connection_in_two_projects() -> None:
-    """Connections of one ID in several projects are several cases; what isn't known of one has passed for neither."""
+    """Connections of one ID in several projects are several cases."""
     first = connection("same", status="bad_credentials")
     other = connection("same", projectId="proj_2", oauth2AuthorizationCode=grant(scopes=None))
     shown = report(parts=[part(first), part(other, name="b.json", project="proj_2")], configuration={})
@@ -314,7 +314,7 @@ def test_the_same_connection_in_two_projects() -> None:
         "proj_2/same": ("passed", None),
     }
     assert elements(shown, "provider-app-scopes") == {
-        "proj_1/same": ("error", "not evaluated"),
+        "proj_1/same": ("passed", None),
         "proj_2/same": ("error", "not evaluated"),
     }
 
@@ -381,7 +381,7 @@ def test_a_rule_without_connections() -> None:
 def test_hidden_rules() -> None:
     """A rule below the severity that is shown keeps what it could not judge; if its findings break, a case fails."""
     shown = report(least_shown=Severity.CRITICAL)
-    assert elements(shown, "provider-app-scopes") == {"conn_unknown, not evaluated": ("error", "not evaluated")}
+    assert elements(shown, "provider-app-scopes") == {"proj_1/conn_unknown, not evaluated": ("error", "not evaluated")}
     assert set(suites(shown)) == {
         "audit",
         "no-bad-credentials",

@@ -33,7 +33,9 @@ CONTROLS: Final = {
 }
 """The frameworks, and what their references look like."""
 
-STANDARD: Final = {"__future__", "collections.abc", "collections", "datetime", "heapq", "re", "typing", "warnings"}
+STANDARD: Final = frozenset(
+    ("__future__", "collections.abc", "collections", "datetime", "heapq", "itertools", "re", "typing", "warnings")
+)
 """What a rule may use of Python: nothing of it can see the world."""
 
 LIBRARIES: Final = {("pydantic", None), ("pydantic.alias_generators", "to_camel"), ("msgspec", "UNSET")}

@@ -331,7 +331,7 @@ def test_what_could_not_be_read() -> None:
     told = notifications(shown)
     assert told["unread-source"] == [("error", "answer b.json: 0 connections; HTTP 503.")]
     reason = "its granted scopes are unknown: the API didn't send them"
-    assert ("warning", f"provider-app-scopes: {reason}; 1 connection: conn_unknown.") in told["not-evaluated"]
+    assert ("warning", f"provider-app-scopes: {reason}; 1 connection: proj_1/conn_unknown.") in told["not-evaluated"]
 
     (invocation,) = run(REPORTS["crashed"])["invocations"]
     assert (invocation["executionSuccessful"], invocation["exitCode"]) == (False, 3)
@@ -393,8 +393,11 @@ def test_a_baseline() -> None:
     assert notifications(shown)["baseline"] == [
         ("note", "compared with 2026-11-24T08:00:00Z: 1 new, 5 unchanged, 1 fixed, 0 not judged now.")
     ]
-    counts = {"new": 1, "unchanged": 5, "fixed": 1, "notJudged": 0}
-    assert run(shown)["properties"]["baseline"] == {"asOf": "2026-11-24T08:00:00Z", **counts}
+    compared = run(shown)["properties"]["baseline"]
+    (fixed,) = compared.pop("fixed")
+    assert compared == {"asOf": "2026-11-24T08:00:00Z", "new": 1, "unchanged": 5, "notJudged": []}
+    assert fixed.keys() == {"rule", "project", "connection", "fingerprint"}
+    assert (fixed["rule"], fixed["connection"]) == ("no-bad-credentials", "conn_gone")
     assert all("baselineState" not in result for result in results(report()).values())
     gated = results(report(*CONNECTIONS, fresh, baseline=earlier, fail_on_new=True))
     assert {key[1] for key, result in gated.items() if result["level"] == "error"} == {"conn_new"}

@@ -52,6 +52,7 @@ def test_holds_what_users_need_and_nothing_else(wheel: Path) -> None:
         "pulumi_ampersand_policies/docs/README.md",
         *(f"pulumi_ampersand_policies/rules/{rule.id.replace('-', '_')}.py" for rule in RULES),
         *(f"pulumi_ampersand_policies/docs/{rule.id}.md" for rule in RULES),
+        "pulumi_ampersand_policies/reports/forecast.schema.json",
         *(f"pulumi_ampersand_policies/reports/report.{kind}" for kind in ("css", "html.jinja", "js", "schema.json")),
         *(f"pulumi_ampersand_policies/profiles/{name}.json" for name in PROFILES),
         *(f"pulumi_ampersand_policies/pack_template/{path.name}" for path in TEMPLATE.iterdir() if path.is_file()),

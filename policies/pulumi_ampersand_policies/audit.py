@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -37,7 +37,7 @@ def audit(  # noqa: PLR0913 - what decides over the verdict
     fail_on_new: bool = False,
     least_shown: Severity = Severity.LOW,
     baseline: Baseline | None = None,
-    filtered: bool = False,
+    filters: Mapping[str, str] | None = None,
 ) -> Report:
     """Judge what was read.
 
@@ -49,7 +49,7 @@ def audit(  # noqa: PLR0913 - what decides over the verdict
         fail_on_new: See `Report`; needs a baseline.
         least_shown: See `Report`.
         baseline: An earlier report to compare with.
-        filtered: Whether connections were left out on purpose: then what is gone isn't called fixed.
+        filters: Which connections were chosen, see `Report`; with any, what is gone isn't called fixed.
 
     Raises:
         ValueError: Only new findings break, and there is no baseline: nothing would.
@@ -61,8 +61,8 @@ def audit(  # noqa: PLR0913 - what decides over the verdict
     comparison = None
     if baseline is not None:
         whole = None
-        if filtered or not baseline.looked_at((part.source.kind.value, part.source.name) for part in parts):
-            whole = set() if filtered else {entry.project for entry in inventory}
+        if filters or not baseline.looked_at((part.source.kind.value, part.source.name) for part in parts):
+            whole = set() if filters else {entry.project for entry in inventory}
         comparison = compare(baseline, evaluation, configuration, inventory, whole=whole)
     return Report(
         as_of=as_of,
@@ -74,4 +74,5 @@ def audit(  # noqa: PLR0913 - what decides over the verdict
         fail_on_new=fail_on_new,
         least_shown=least_shown,
         comparison=comparison,
+        filters=filters or {},
     )

@@ -161,8 +161,8 @@ class _Judged:
         return {active.rule.id for active in self.configuration.rules}
 
     @cached_property
-    def _left_open(self) -> frozenset[tuple[str, str]]:
-        return frozenset((item.rule, item.connection) for item in self.evaluation.not_evaluated)
+    def _left_open(self) -> frozenset[tuple[str, str, str]]:
+        return frozenset((item.rule, item.project, item.connection) for item in self.evaluation.not_evaluated)
 
     @cached_property
     def _present(self) -> Collection[tuple[str, str]]:
@@ -172,7 +172,8 @@ class _Judged:
         """Whether a finding would be there if it weren't fixed."""
         if finding.rule not in self._active:
             return False
-        if not self._left_open.isdisjoint([(finding.rule, finding.connection), (finding.rule, "")]):
+        about = (finding.rule, finding.project, finding.connection)
+        if not self._left_open.isdisjoint([about, (finding.rule, "", "")]):
             return False
         if (finding.project, finding.connection) in self._present:
             return True

@@ -11,12 +11,10 @@ import click
 
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies.configuration import Configuration, ConfigurationError, parse
+from pulumi_ampersand_policies.options import EXIT_WRONG
 from pulumi_ampersand_policies.own_rules import own_rules_option
 from pulumi_ampersand_policies.profiles import PROFILES, profile
 from pulumi_ampersand_policies.rule import Rule
-
-EXIT_WRONG = 2
-"""The exit code of wrong usage and wrong configuration."""
 
 
 @click.group()

@@ -143,7 +143,6 @@ class _Future:
             # So that each connection is judged a few times, however many moments there are.
             concerned = {finding.connection for finding in fresh.values()}
             inventory = inventory.where(lambda entry: one_line(entry.connection.id) in concerned)
-            before = {key: finding for key, finding in before.items() if finding.connection in concerned}
         number = (low + high) // 2
         middle = self._open(inventory, configuration, number)
         yield from self._between(low, number, before, middle, inventory, configuration, narrowing)

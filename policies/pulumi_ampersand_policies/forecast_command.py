@@ -10,9 +10,10 @@ import click
 from pulumi_ampersand_policies.audit import audit as judge
 from pulumi_ampersand_policies.forecast import MOST_DAYS
 from pulumi_ampersand_policies.forecast import forecast as look_ahead
+from pulumi_ampersand_policies.options import EXIT_INCOMPLETE, Request, reading_options, say
 from pulumi_ampersand_policies.output import Output, OutputType, checked, look, write
 from pulumi_ampersand_policies.progress import Progress
-from pulumi_ampersand_policies.reading import EXIT_INCOMPLETE, Asked, reading_options, say
+from pulumi_ampersand_policies.reading import Asked
 from pulumi_ampersand_policies.reports import Look
 from pulumi_ampersand_policies.reports.forecast_report import FORMATS, errors, headline, render
 
@@ -35,7 +36,7 @@ _DEFAULT_DAYS: Final = 90
     multiple=True,
     help="table, json or csv, to standard output or FILE; may be repeated.  [default: table]",
 )
-def forecast(asked: Asked, days: int, outputs: tuple[Output, ...]) -> None:
+def forecast(request: Request, days: int, outputs: tuple[Output, ...]) -> None:
     """Say which connections will break which rule, and when, if nobody does anything.
 
     The audit's rules are judged at later times. What is broken already isn't listed; what is waived is, when its waiver
@@ -52,9 +53,10 @@ def forecast(asked: Asked, days: int, outputs: tuple[Output, ...]) -> None:
       pulumi-ampersand forecast --project crm --days 30
       pulumi-ampersand forecast --all-projects --format csv=upcoming.csv
     """  # noqa: D301 - click wants the character
-    chosen = checked(outputs, "table")
+    chosen = checked(outputs, "table", request.files)
+    asked = Asked.of(request)
     parts = asked.read()
-    with Progress("Looking ahead", None, shown=not asked.quiet):
+    with Progress("Looking ahead", None, shown=not request.quiet):
         now = judge(parts, asked.configuration, asked.as_of)
         ahead = look_ahead(now.inventory, asked.configuration, asked.as_of, days)
     failures = errors(now, ahead)
@@ -68,6 +70,6 @@ def forecast(asked: Asked, days: int, outputs: tuple[Output, ...]) -> None:
         failures.append(f"{place}: can't be written: {error.strerror}; no forecast was written")
     for text in failures:
         say(f"Error: {text}")
-    if not asked.quiet and not failures:
+    if not request.quiet and not failures:
         say(headline(now, days, ahead))
     sys.exit(EXIT_INCOMPLETE if failures else 0)

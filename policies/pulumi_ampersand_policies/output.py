@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -75,18 +75,20 @@ class OutputType(click.ParamType):  # type: ignore[type-arg]  # generic in new v
         return [click.shell_completion.CompletionItem(name) for name in self._formats if name.startswith(incomplete)]
 
 
-def checked(outputs: Sequence[Output], default: str) -> tuple[Output, ...]:
+def checked(outputs: Sequence[Output], default: str, read: Iterable[str] = ()) -> tuple[Output, ...]:
     """The outputs, each to a place of its own.
 
     Args:
         outputs: What was asked for.
         default: The form to show if nothing was.
+        read: The files that are read, which mustn't be written.
 
     Raises:
-        click.UsageError: Two go to one place.
+        click.UsageError: Two go to one place, or one to a file that is read.
     """
     chosen = tuple(outputs) or (Output(default, None),)
     places: dict[str, Output] = {}
+    sources = {os.path.realpath(name) for name in read}
     for output in chosen:
         place = "" if output.file is None else os.path.realpath(output.file)
         if place in places:
@@ -94,6 +96,8 @@ def checked(outputs: Sequence[Output], default: str) -> tuple[Output, ...]:
                 f"--format {places[place].format} and --format {output.format} both go to {output.place}: "
                 "give each its file, FORMAT=FILE"
             )
+        if place in sources and Path(place).is_file():
+            raise click.UsageError(f"--format {output.format} would replace {output.place}, which is read")
         places[place] = output
     return chosen
 
@@ -115,9 +119,10 @@ def write(outputs: Sequence[Output], texts: Sequence[Iterator[str]]) -> None:
         for output, pieces in zip(outputs, texts, strict=True):
             if output.file is not None:
                 _write(pieces, files.enter_context(whole_file(output.file)))
-    for output, pieces in zip(outputs, texts, strict=True):
-        if output.file is None:
-            _show(pieces)
+        # As long as the files are drafts.
+        for output, pieces in zip(outputs, texts, strict=True):
+            if output.file is None:
+                _show(pieces)
 
 
 def _write(pieces: Iterator[str], file: BinaryIO) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
 from pulumi_ampersand_policies.rule import Rule
 from pulumi_ampersand_policies.rules import RULES
+
+_HINT: Final = "'--own'"
 
 _C = TypeVar("_C", bound=Callable[..., Any])
 
@@ -42,7 +44,8 @@ def rules_with(own: str | None) -> tuple[Rule[Any], ...]:
     try:
         found = tuple(getattr(importlib.import_module(module), name))
     except Exception as error:  # noqa: BLE001 - importing runs what others wrote
-        raise click.BadParameter(f"{own} can't be loaded: {type(error).__name__}: {error}") from None
+        message = f"{own} can't be loaded: {type(error).__name__}: {error}"
+        raise click.BadParameter(message, param_hint=_HINT) from None
     if not all(isinstance(rule, Rule) for rule in found):
-        raise click.BadParameter(f"{own} holds more than rules")
+        raise click.BadParameter(f"{own} holds more than rules", param_hint=_HINT)
     return (*RULES, *found)

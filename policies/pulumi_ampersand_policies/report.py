@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
 from functools import cached_property
@@ -87,6 +87,7 @@ class Report:
         fail_on_new: Whether only findings that the baseline lacks break.
         least_shown: The least severity that is shown.
         comparison: How the findings differ from the baseline's; None without one.
+        filters: Which connections were chosen, by the option's name in the API; empty for all.
         problems: What else went wrong, a sentence each: what was to be kept and couldn't be, say.
     """
 
@@ -99,6 +100,7 @@ class Report:
     fail_on_new: bool = False
     least_shown: Severity = Severity.LOW
     comparison: Comparison | None = None
+    filters: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
     @cached_property
@@ -183,6 +185,8 @@ class Report:
     def headline(self) -> str:
         """The verdict in a sentence."""
         judged, broken = count(len(self.inventory), "connection"), len(self.breaking)
+        if self.verdict is Verdict.CLEAN and not self.inventory:
+            return f"Clean, but there was nothing to judge: {judged}."
         if self.verdict is Verdict.CLEAN:
             spared = len(self.opened)
             rest = f"; {count(spared, 'finding')} that {'doesn' if spared == 1 else 'don'}'t break" if spared else ""
@@ -190,7 +194,7 @@ class Report:
         text = f"{count(broken, 'finding')} of {judged} break{'s' if broken == 1 else ''}"
         if self.verdict is Verdict.BROKEN:
             return f"Broken: {text}."
-        found = f"; {text} so far" if broken else ""
+        found = f"; {text} so far" if broken and self.inventory else ""
         return f"Incomplete: {count(len(self.errors), 'failure')}{found}."
 
 

@@ -12,7 +12,6 @@ import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
 from functools import cached_property
 from typing import Annotated, Any, Final, Generic, TypeVar
 
@@ -22,32 +21,22 @@ from pydantic.alias_generators import to_camel
 from pulumi_ampersand.inventory import Entry, Inventory
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies.compliance import Control
+from pulumi_ampersand_policies.severity import Enforcement, Severity
 from pulumi_ampersand_policies.waiver import Waiver
 
-
-class Severity(str, Enum):
-    """How bad it is when a rule is broken."""
-
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-    CRITICAL = "critical"
-
-    @property
-    def rank(self) -> int:
-        """A number that grows with the severity."""
-        return _RANKS[self]
-
-
-_RANKS: Final = {severity: rank for rank, severity in enumerate(Severity)}
-
-
-class Enforcement(str, Enum):
-    """What Pulumi does when a rule is broken: report it, stop the deployment, or not even look."""
-
-    ADVISORY = "advisory"
-    MANDATORY = "mandatory"
-    DISABLED = "disabled"
+__all__ = [
+    "Breach",
+    "Check",
+    "Enforcement",
+    "Options",
+    "OptionsT",
+    "ReportOptions",
+    "Requirement",
+    "Rule",
+    "Severity",
+    "TolerableOptions",
+    "Unverified",
+]
 
 
 _PERCENT: Final = r"^(100|[0-9]{1,2}(\.[0-9]+)?)%$"

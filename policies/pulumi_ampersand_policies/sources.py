@@ -16,7 +16,6 @@ from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from pathlib import Path
 from shutil import which
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -30,6 +29,7 @@ from pulumi_ampersand.model import DETAILS_GAP
 from pulumi_ampersand.query import Query
 from pulumi_ampersand.settings import API_KEY_VARIABLE, Details, Settings
 from pulumi_ampersand.terminal import one_line
+from pulumi_ampersand_policies import ahead
 from pulumi_ampersand_policies.audit import Part
 from pulumi_ampersand_policies.data_source import (
     DATA_SOURCE_TYPES,
@@ -37,12 +37,11 @@ from pulumi_ampersand_policies.data_source import (
     UNKNOWN,
     UNKNOWN_UNTIL_UPDATE,
 )
+from pulumi_ampersand_policies.options import STANDARD_INPUT
 from pulumi_ampersand_policies.report import Source, SourceKind
 
 if TYPE_CHECKING:
     from pulumi_ampersand.client import Client
-
-STANDARD_INPUT: Final = "-"
 
 _PROJECTS_AT_ONCE: Final = 8
 _EXPORT_SECONDS: Final = 300
@@ -171,7 +170,7 @@ def from_file(name: str, filters: Filters, *, for_rules: bool = False) -> Part:
     """
     shown = "standard input" if name == STANDARD_INPUT else one_line(name)
     try:
-        data = sys.stdin.buffer.read() if name == STANDARD_INPUT else Path(name).read_bytes()
+        data = sys.stdin.buffer.read() if name == STANDARD_INPUT else ahead.content(name)
     except OSError as error:
         return _failed(SourceKind.ANSWER, shown, f"can't be read: {error.strerror}")
     return _of_text(data, shown, filters, Inventory.for_rules if for_rules else Inventory.from_answer)
@@ -181,10 +180,8 @@ def _of_text(data: bytes, shown: str, filters: Filters, of_answer: Callable[[byt
     kind = SourceKind.ANSWER
     start = re.match(rb"(?:\xef\xbb\xbf)?\s*", data)
     data = data[start.end() :] if start is not None and start.end() else data
-    if not data:
-        return _failed(kind, shown, "is empty")
-    if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-        return _failed(kind, shown, "is UTF-16 text; save it as UTF-8")
+    if not data or data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        return _failed(kind, shown, "is UTF-16 text; save it as UTF-8" if data else "is empty")
     try:
         if not data.startswith(b"{"):
             return _complete(kind, shown, filters.of(of_answer(data)), [])
@@ -195,6 +192,8 @@ def _of_text(data: bytes, shown: str, filters: Filters, of_answer: Callable[[byt
         if "observations" in content:
             inventory = filters.of(Inventory.from_saved(data))
             return _complete(kind, shown, inventory, _failed_details(inventory))
+        if "schemaVersion" in content:
+            return _failed(kind, shown, "is a report of an audit; to compare with it, give it as --baseline")
         if "status" in content:
             # The API's answer about a single connection.
             return _complete(kind, shown, filters.of(of_answer(b"[" + data + b"]")), [])

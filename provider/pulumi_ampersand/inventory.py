@@ -161,8 +161,11 @@ class Inventory:
 
     @classmethod
     def merge(cls, parts: Sequence[Inventory]) -> Inventory:
-        """One inventory of several. What was read twice, from a project named twice say, is in it once."""
-        entries = {(entry.connection.id, entry.project): entry for part in parts for entry in part}
+        """One inventory of several. What several have, of a project named twice say, is in it as the first has it."""
+        entries: dict[tuple[str, str], Entry] = {}
+        for part in parts:
+            for entry in part:
+                entries.setdefault(by_id(entry), entry)
         whole = cls(missing=[connection_id for part in parts for connection_id in part.missing])
         whole.unread = tuple(unread for part in parts for unread in part.unread)
         whole._entries = tuple(entries[key] for key in sorted(entries))
@@ -224,7 +227,7 @@ class Inventory:
         Args:
             project: The project, for connections that don't say which is theirs.
         """
-        found = [entry.found for entry in self]
+        found = [entry.found for entry in sorted(self, key=by_id)]
         content = {
             "v": VERSION,
             "project": project,

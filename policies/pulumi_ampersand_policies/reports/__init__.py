@@ -42,7 +42,10 @@ def form(format_: str) -> Callable[[Report, Look], Iterator[str]]:
     Raises:
         FormatError: Something that the format needs isn't installed.
     """
-    render: Callable[[Report, Look], Iterator[str]] = import_module(f"{__name__}.{format_}_report").render
+    module = import_module(f"{__name__}.{format_}_report")
+    # Before hours are spent on reading what can't be written.
+    getattr(module, "require", lambda: None)()
+    render: Callable[[Report, Look], Iterator[str]] = module.render
     return render
 
 

@@ -140,6 +140,7 @@ def _not_evaluated(report: Report) -> Iterator[_Row]:
             "kind": "notEvaluated",
             "state": "crashed" if item.crashed else "notEvaluated",
             "rule": item.rule,
+            "project": item.project,
             "connection": item.connection,
             "message": item.reason,
         }

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies.baseline import PastFinding
 from pulumi_ampersand_policies.configuration import ActiveRule
-from pulumi_ampersand_policies.evaluation import Finding, State, WaiverState
+from pulumi_ampersand_policies.evaluation import Finding, NotEvaluated, State, WaiverState
 from pulumi_ampersand_policies.report import Report, Source, count
 from pulumi_ampersand_policies.waiver import Approval
 
@@ -103,6 +103,7 @@ class Unjudged:
 def unjudged(report: Report) -> list[Unjudged]:
     """What could not be judged, by rule and reason, in the order of the rules."""
     found: dict[tuple[str, str], Unjudged] = {}
+    several = several_projects(report)
     for item in report.evaluation.not_evaluated:
         key = (item.rule, item.reason)
         group = found.get(key)
@@ -110,8 +111,13 @@ def unjudged(report: Report) -> list[Unjudged]:
             group = found[key] = Unjudged(one_line(item.rule), one_line(item.reason))
         group.times += 1
         if item.connection and len(group.connections) < _NAMED:
-            group.connections.append(one_line(item.connection))
+            group.connections.append(named(item, project=several))
     return list(found.values())
+
+
+def named(item: NotEvaluated, *, project: bool) -> str:
+    """The connection that could not be judged, with its project where that is asked for."""
+    return one_line(f"{item.project}/{item.connection}" if project and item.project else item.connection)
 
 
 def inactive(report: Report) -> list[tuple[str, list[str]]]:
@@ -172,7 +178,13 @@ def said(finding: Finding, *, project: bool) -> str:
 def basis(report: Report) -> str:
     """By what it was judged, in a sentence."""
     ignored = "" if report.configuration.waivers else " Waivers are ignored."
-    return f"{_capital(report.what_breaks)} break.{ignored}{_hidden(report)}"
+    chosen = f" Only connections of {filters(report)} were judged." if report.filters else ""
+    return f"{_capital(report.what_breaks)} break.{chosen}{ignored}{_hidden(report)}"
+
+
+def filters(report: Report) -> str:
+    """Which connections were chosen, in words; empty for all."""
+    return one_line(", ".join(f"{name} {value}" for name, value in report.filters.items()))
 
 
 def _hidden(report: Report) -> str:

@@ -81,7 +81,7 @@ def _json(now: Report, days: int, ahead: Forecast, _look: Look) -> Iterator[str]
             "within": {str(limit): number for limit, number in horizons(ahead.upcoming, now.as_of, days).items()},
         },
         "upcoming": list(map(_document, ahead.upcoming)),
-        "notEvaluated": not_evaluated_documents(now.evaluation),
+        "notEvaluated": list(not_evaluated_documents(now.evaluation)),
     }
     yield msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
     yield "\n"

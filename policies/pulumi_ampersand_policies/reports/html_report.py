@@ -25,9 +25,9 @@ from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies.baseline import PastFinding
 from pulumi_ampersand_policies.configuration import ActiveRule
 from pulumi_ampersand_policies.evaluation import Finding, State, WaiverState, describe
-from pulumi_ampersand_policies.forecast import Upcoming, forecast
+from pulumi_ampersand_policies.forecast import Forecast, Upcoming, forecast
 from pulumi_ampersand_policies.report import TOOL, Report, moment, version
-from pulumi_ampersand_policies.reports import FormatError, Look, overview
+from pulumi_ampersand_policies.reports import FormatError, Look, excerpt, overview
 from pulumi_ampersand_policies.reports.overview import FrameworkStatus, Health, ProviderStatus, RuleStatus, Standing
 from pulumi_ampersand_policies.rule import Severity
 
@@ -56,19 +56,30 @@ _NONCHARACTERS: Final = dict.fromkeys(
 _INSIDE_SCRIPT: Final = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 
 
+def require() -> None:
+    """See that what isn't installed with the rest is there.
+
+    Raises:
+        FormatError: The extra ``html`` isn't installed.
+    """
+    try:
+        import jinja2  # noqa: F401, PLC0415 - the extra `html`
+        import vl_convert  # noqa: F401, PLC0415
+    except ModuleNotFoundError:
+        raise FormatError(
+            "the HTML report needs its templates and charts: pip install 'pulumi-ampersand[html]'"
+        ) from None
+
+
 def render(report: Report, _look: Look) -> Iterator[str]:
     """The report as HTML; the same report gives the same text.
 
     Raises:
         FormatError: The extra ``html`` isn't installed.
     """
-    try:
-        import jinja2  # noqa: PLC0415 - the extra `html`
-        import vl_convert  # noqa: F401, PLC0415
-    except ModuleNotFoundError:
-        raise FormatError(
-            "the HTML report needs its templates and charts: pip install 'pulumi-ampersand[html]'"
-        ) from None
+    require()
+    import jinja2  # noqa: PLC0415 - see there
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FILES),
         autoescape=True,
@@ -186,9 +197,9 @@ class _Page:
         concerned = {finding.connection for finding in self._report.evaluation.findings}
         concerned.update(item.finding.connection for item in self.upcoming[:STATIC_ROWS])
         return {
-            (entry.project, entry.connection.id): entry
+            (one_line(entry.project), one_line(entry.connection.id)): entry
             for entry in self._report.inventory
-            if entry.connection.id in concerned
+            if one_line(entry.connection.id) in concerned
         }
 
     @cached_property
@@ -288,9 +299,23 @@ class _Page:
         yield f'],\n"rules":{_json(rules)},\n"severities":{_json(self.severities)},\n"waivers":{_json(texts)}}}'
 
     @cached_property
+    def _forecast(self) -> Forecast:
+        return forecast(self._report.inventory, self._report.configuration, self._report.as_of, WINDOWS[-1])
+
+    @property
     def upcoming(self) -> Sequence[Upcoming]:
         """What will break, by day."""
-        return forecast(self._report.inventory, self._report.configuration, self._report.as_of, WINDOWS[-1]).upcoming
+        return self._forecast.upcoming
+
+    @property
+    def filters(self) -> str:
+        """Which connections were chosen, in words."""
+        return excerpt.filters(self._report)
+
+    @property
+    def unforeseen(self) -> Sequence[str]:
+        """What could not be looked ahead to, a sentence each."""
+        return self._forecast.crashed
 
     @property
     def first_upcoming(self) -> Iterator[tuple[Upcoming, Shown]]:
@@ -352,8 +377,9 @@ class _Page:
     def not_evaluated(self) -> Sequence[Open]:
         """What could not be evaluated, by rule and reason, in order."""
         groups: dict[tuple[str, str, bool], list[str]] = defaultdict(list)
+        several = excerpt.several_projects(self._report)
         for item in self._report.evaluation.not_evaluated:
-            groups[item.rule, item.reason, item.crashed].append(item.connection)
+            groups[item.rule, item.reason, item.crashed].append(excerpt.named(item, project=several))
         found = [
             Open(rule, reason, crashed, len(names), tuple(islice(filter(None, names), _NOTED_CONNECTIONS)))
             for (rule, reason, crashed), names in groups.items()

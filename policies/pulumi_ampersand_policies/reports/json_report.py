@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 import msgspec
 
@@ -14,15 +15,48 @@ from pulumi_ampersand_policies.report import SCHEMA_VERSION, TOOL, Report, Sourc
 from pulumi_ampersand_policies.reports import Look
 from pulumi_ampersand_policies.rule import Enforcement, ReportOptions
 
+_AT_ONCE: Final = 500
+"""Findings that are written together."""
+
 
 def render(report: Report, _look: Look) -> Iterator[str]:
     """The report as JSON; the same report gives the same text."""
-    yield msgspec.json.format(msgspec.json.encode(document(report)), indent=2).decode()
+    rest = _formatted(_frame(report))
+    for name, items in (("findings", _findings(report)), ("notEvaluated", not_evaluated_documents(report.evaluation))):
+        # No text has a line end, so this stands nowhere else.
+        before, after = rest.split(f'\n  "{name}": []', 1)
+        yield before
+        yield from _array(name, items)
+        rest = after
+    yield rest
     yield "\n"
+
+
+def _formatted(content: Any) -> str:
+    return msgspec.json.format(msgspec.json.encode(content), indent=2).decode()
+
+
+def _array(name: str, items: Iterator[dict[str, Any]]) -> Iterator[str]:
+    """A long array of the report, piece by piece: as a whole it would take several times its size."""
+    start = f'\n  "{name}": ['
+    empty = True
+    while chunk := list(islice(items, _AT_ONCE)):
+        text = _formatted(chunk).removeprefix("[").removesuffix("\n]").replace("\n", "\n  ")
+        yield f"{start}{text}" if empty else f",{text}"
+        empty = False
+    yield f"{start}]" if empty else "\n  ]"
 
 
 def document(report: Report) -> dict[str, Any]:
     """The report as JSON's own types."""
+    return _frame(report) | {
+        "findings": list(_findings(report)),
+        "notEvaluated": list(not_evaluated_documents(report.evaluation)),
+    }
+
+
+def _frame(report: Report) -> dict[str, Any]:
+    """The report without what there may be very much of."""
     return {
         "schemaVersion": SCHEMA_VERSION,
         "asOf": moment(report.as_of),
@@ -34,6 +68,7 @@ def document(report: Report) -> dict[str, Any]:
             "newOnly": report.fail_on_new,
         },
         "leastShown": report.least_shown.value,
+        "filters": dict(report.filters),
         "waiversIgnored": not report.configuration.waivers,
         "errors": list(report.errors),
         "sources": [source_document(source) for source in report.sources],
@@ -46,15 +81,8 @@ def document(report: Report) -> dict[str, Any]:
             "tolerated": report.states[State.TOLERATED],
             "notEvaluated": len(report.evaluation.not_evaluated),
         },
-        "findings": [
-            {
-                **finding_document(finding),
-                "breaks": report.breaks(finding),
-                "new": None if report.comparison is None else report.is_new(finding),
-            }
-            for finding in report.findings
-        ],
-        "notEvaluated": not_evaluated_documents(report.evaluation),
+        "findings": [],
+        "notEvaluated": [],
         "waivers": [
             {"rule": use.rule, **use.waiver.document(), "state": use.state.value} for use in report.evaluation.waivers
         ],
@@ -73,18 +101,25 @@ def source_document(source: Source) -> dict[str, Any]:
     }
 
 
-def not_evaluated_documents(evaluation: Evaluation) -> list[dict[str, Any]]:
+def _findings(report: Report) -> Iterator[dict[str, Any]]:
+    for finding in report.findings:
+        yield {
+            **finding_document(finding),
+            "breaks": report.breaks(finding),
+            "new": None if report.comparison is None else report.is_new(finding),
+        }
+
+
+def not_evaluated_documents(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
     """What could not be judged as JSON's own types."""
-    return [
-        {
+    for item in evaluation.not_evaluated:
+        yield {
             "rule": item.rule,
             "project": item.project,
             "connection": item.connection,
             "reason": item.reason,
             "crashed": item.crashed,
         }
-        for item in evaluation.not_evaluated
-    ]
 
 
 def _rules(configuration: Configuration) -> list[dict[str, Any]]:

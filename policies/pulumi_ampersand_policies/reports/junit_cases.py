@@ -211,11 +211,11 @@ class _Judged:
         return found
 
     @cached_property
-    def _left_open(self) -> Mapping[str, Mapping[str, list[NotEvaluated]]]:
+    def _left_open(self) -> Mapping[str, Mapping[_Key, list[NotEvaluated]]]:
         """What each rule could not judge, by connection."""
-        found: dict[str, dict[str, list[NotEvaluated]]] = defaultdict(lambda: defaultdict(list))
+        found: dict[str, dict[_Key, list[NotEvaluated]]] = defaultdict(lambda: defaultdict(list))
         for item in self.report.evaluation.not_evaluated:
-            found[item.rule][item.connection].append(item)
+            found[item.rule][item.project, item.connection].append(item)
         return found
 
     def suite(self, active: ActiveRule) -> Suite:
@@ -235,7 +235,7 @@ class _Judged:
         rule, shown = active.rule, active.rule.severity.rank >= self.report.least_shown.rank
         findings = {key: list(found) for key, found in self._findings.get(rule.id, {}).items()}
         left_open = dict(self._left_open.get(rule.id, {}))
-        whole = shown and not any(item.crashed for item in left_open.get("", ()))
+        whole = shown and not any(item.crashed for item in left_open.get(("", ""), ()))
         cases: Iterator[Case] = iter(())
         taken: Iterable[str] = ()
         if isinstance(active.options, required_connections.RequiredConnections):
@@ -253,11 +253,10 @@ class _Judged:
             yield from cases
 
     def _one_by_one(
-        self, active: ActiveRule, findings: dict[_Key, list[Finding]], left_open: dict[str, list[NotEvaluated]]
+        self, active: ActiveRule, findings: dict[_Key, list[Finding]], left_open: dict[_Key, list[NotEvaluated]]
     ) -> Iterator[Case]:
         """Each connection that a rule applies to. What is said here is taken out of what is to be said."""
         applies, options, prefix = active.rule.applies, active.options, f"{one_line(active.rule.id)}: "
-        reached = set()
         for entry, key, label in self._entries:
             if applies is not None and not applies(entry, options):
                 continue
@@ -265,17 +264,13 @@ class _Judged:
                 yield Case(prefix + label, self._finding(findings[key].pop(0)))
                 if not findings[key]:
                     del findings[key]
-            elif key[1] in left_open:
-                # Which project's connection it is they don't say. None of those that it may be has passed.
-                reached.add(key[1])
-                yield Case(prefix + label, _not_evaluated(left_open[key[1]]))
+            elif key in left_open:
+                yield Case(prefix + label, _not_evaluated(left_open.pop(key)))
             else:
                 yield Case(prefix + label)
-        for connection in reached:
-            del left_open[connection]
 
     def _others(
-        self, findings: Mapping[_Key, list[Finding]], left_open: Mapping[str, list[NotEvaluated]], taken: Iterable[str]
+        self, findings: Mapping[_Key, list[Finding]], left_open: Mapping[_Key, list[NotEvaluated]], taken: Iterable[str]
     ) -> Iterator[Case]:
         """What is said of something else than one of the connections, under names that they haven't taken."""
         names = _Names(set(taken if findings or left_open else ()))
@@ -283,9 +278,9 @@ class _Judged:
             for finding in found:
                 label = _label(key, finding.provider, finding.group)
                 yield Case(names.distinct(legal(label)), self._finding(finding))
-        for connection, items in left_open.items():
-            for some in [items] if connection else [[item] for item in items]:
-                label = f"{connection or _label(('', ''))}, not evaluated"
+        for key, items in left_open.items():
+            for some in [items] if key[1] else [[item] for item in items]:
+                label = f"{_label(key)}, not evaluated"
                 yield Case(names.distinct(legal(label)), _not_evaluated(some))
 
     def _nothing(self, active: ActiveRule) -> Case:

@@ -28,6 +28,7 @@ import msgspec
 
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies import documentation
+from pulumi_ampersand_policies.baseline import PastFinding
 from pulumi_ampersand_policies.evaluation import Finding, State
 from pulumi_ampersand_policies.report import TOOL, Report, moment, version
 from pulumi_ampersand_policies.reports import Look
@@ -210,6 +211,20 @@ def _markdown(rule: Rule[Any], plain: Iterable[str]) -> str:
     return "\n\n".join(_PUNCTUATION.sub(r"\\\1", line) for line in [one_line(rule.id), *plain]) + "\n"
 
 
+_PAST: Final = 1000
+"""How many of the baseline's findings are named of each kind."""
+
+
+def _past(finding: PastFinding) -> dict[str, str]:
+    """A finding of the baseline, by what it is known by."""
+    return {
+        "rule": one_line(finding.rule),
+        "project": one_line(finding.project),
+        "connection": one_line(finding.connection),
+        "fingerprint": one_line(finding.fingerprint),
+    }
+
+
 def _properties(report: Report) -> dict[str, Any]:
     comparison = report.comparison
     return {
@@ -240,7 +255,7 @@ def _properties(report: Report) -> dict[str, Any]:
             "asOf": one_line(comparison.as_of),
             "new": sum(map(report.is_new, report.opened)),
             "unchanged": sum(not report.is_new(finding) for finding in report.opened),
-            "fixed": len(comparison.fixed),
-            "notJudged": len(comparison.not_judged),
+            "fixed": list(map(_past, comparison.fixed[:_PAST])),
+            "notJudged": list(map(_past, comparison.not_judged[:_PAST])),
         },
     }
