@@ -458,7 +458,7 @@ UNREADABLE: Mapping[str, tuple[bytes, str, str]] = {
         "answer",
         'connections[1] has no "provider"',
     ),
-    "report": (b'{"schemaVersion": 1, "findings": []}', "answer", "is neither a list of connections"),
+    "report": (b'{"schemaVersion": 1, "findings": []}', "answer", "is a report of an audit; to compare with it"),
     "saved-by-a-newer-version": (
         b'{"v": 2, "connections": [], "observations": {}}',
         "answer",

@@ -515,7 +515,7 @@ class TestReachability:
         found = run(folder=tmp_path, **(sandbox.environment | {"AMP_API_KEY": "wRoNg-0123"}))
         (line,) = found.of("API")
         assert line.startswith(f"problem it refuses the key: listing projects at {sandbox.url}: 401 The API key is not")
-        assert "set AMP_API_KEY" in line
+        assert "Set AMP_API_KEY" in line
         assert found.code == 1
 
     @pytest.mark.parametrize("fault", ["401", "key-echo", "503"])

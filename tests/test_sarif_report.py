@@ -397,7 +397,7 @@ def test_a_baseline() -> None:
     (fixed,) = compared.pop("fixed")
     assert compared == {"asOf": "2026-11-24T08:00:00Z", "new": 1, "unchanged": 5, "notJudged": []}
     assert fixed.keys() == {"rule", "project", "connection", "fingerprint"}
-    assert (fixed["rule"], fixed["connection"]) == ("no-bad-credentials", "conn_gone")
+    assert (fixed["rule"], fixed["connection"]) == ("no-bad-credentials", "conn_mended")
     assert all("baselineState" not in result for result in results(report()).values())
     gated = results(report(*CONNECTIONS, fresh, baseline=earlier, fail_on_new=True))
     assert {key[1] for key, result in gated.items() if result["level"] == "error"} == {"conn_new"}
