@@ -13,6 +13,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -178,6 +179,9 @@ def helps() -> Iterator[tuple[str, str]]:
 
 
 def _helps(command: click.Command, name: str, parent: click.Context | None = None) -> Iterator[tuple[str, str]]:
+    # Click keeps the option --help under the names that the first caller had for it.
+    command = copy(command)
+    command._help_option = None
     settings = {"terminal_width": _COLUMNS, "max_content_width": _COLUMNS, **command.context_settings}
     context = click.Context(command, parent, name, **settings)
     if isinstance(command, click.Group):

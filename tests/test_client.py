@@ -542,7 +542,8 @@ def test_a_refused_key_is_mended_here(fake: FakeTime) -> None:
 @pytest.mark.parametrize(
     ("source", "how"),
     [
-        ("AMP_API_KEY", "Run: pulumi config set --secret ampersand:apiKey <key> (or set AMP_API_KEY)"),
+        ("ampersand:apiKey", "Run: pulumi config set --secret ampersand:apiKey <key> (or set AMP_API_KEY)"),
+        ("AMP_API_KEY", "Set AMP_API_KEY"),
         ("ampersand:apiKeyEu", "Run: pulumi config set --secret ampersand:apiKeyEu <key>"),
         ("AMP_API_KEY_EU", "Set AMP_API_KEY_EU"),
     ],
