@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-_ATTENTION: Final = 0.2
-"""Seconds after which an interruption is noticed."""
+ATTENTION: Final = 0.2
+"""Seconds after which an interruption is noticed: a signal that another thread is told of ends no wait."""
 
 
 class _Reading:
@@ -28,7 +27,7 @@ class _Reading:
 
     def content(self) -> bytes:
         while self._thread.is_alive():
-            self._thread.join(_ATTENTION)
+            self._thread.join(ATTENTION)
         if self._error is not None:
             raise self._error
         return self._content
@@ -37,15 +36,13 @@ class _Reading:
 _BEGUN: Final[dict[str, _Reading]] = {}
 
 
-def begin(names: Iterable[str]) -> None:
-    """Begin to read the first of some files. More at once would fill the memory."""
-    for name in names:
-        # Who reads a pipe takes it from others. What is wrong with a name is said by who reads it in earnest.
-        with suppress(OSError, ValueError):
-            file = Path(name)
-            if file.is_file():
-                _BEGUN[name] = _Reading(file)
-        break
+def begin(name: str) -> None:
+    """Begin to read a file."""
+    # Who reads a pipe takes it from others. What is wrong with a name is said by who reads it in earnest.
+    with suppress(OSError, ValueError):
+        file = Path(name)
+        if file.is_file():
+            _BEGUN[name] = _Reading(file)
 
 
 def content(name: str) -> bytes:

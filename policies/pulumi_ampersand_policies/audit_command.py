@@ -8,7 +8,7 @@ from typing import BinaryIO
 import click
 
 from pulumi_ampersand_policies import ahead
-from pulumi_ampersand_policies.options import SEVERITIES, STANDARD_INPUT, Request, Word, reading_options
+from pulumi_ampersand_policies.options import SEVERITIES, Request, Word, reading_options
 from pulumi_ampersand_policies.output import Output, OutputType, checked
 from pulumi_ampersand_policies.reports import FORMATS, Look
 
@@ -97,8 +97,9 @@ def audit(  # noqa: PLR0913, PLR0917 - one parameter for each option
     chosen = checked(outputs, "table", request.files)
     if fail_on_new and baseline is None:
         raise click.UsageError("--fail-on-new needs --baseline, an earlier JSON report")
-    # They are read while the rest is imported.
-    ahead.begin(name for name in request.inputs if name != STANDARD_INPUT)
+    # The first is read while the rest is imported; all at once would fill the memory.
+    for name in request.inputs[:1]:
+        ahead.begin(name)
     from pulumi_ampersand_policies.audit_run import AuditRun  # noqa: PLC0415 - see above
 
     AuditRun(request, chosen, severity, fail_on, baseline, fail_on_new, folder, sarif_path).run()

@@ -62,6 +62,7 @@ class Baseline(msgspec.Struct, frozen=True, rename="camel"):
     as_of: str
     findings: tuple[PastFinding, ...]
     sources: tuple[PastSource, ...] = ()
+    least_shown: str = "low"
 
     def looked_at(self, sources: Iterable[tuple[str, str]]) -> bool:
         """Whether it looked at nothing else.
@@ -70,8 +71,6 @@ class Baseline(msgspec.Struct, frozen=True, rename="camel"):
             sources: Kind and name of each source.
         """
         return {(source.kind, source.name) for source in self.sources} <= set(sources)
-
-    least_shown: str = "low"
 
 
 @dataclass(frozen=True)

@@ -43,13 +43,13 @@ class Expiry(NamedTuple):
     at: datetime
 
 
-def has_grant(entry: Entry) -> bool:
-    """Whether rules about scopes and expiry apply: by the connection's scheme, or because it carries such a grant."""
-    return entry.connection.auth_scheme in AUTHORIZATION_CODE_SCHEMES or entry.observation.oauth
+def with_grant(entry: Entry, _options: Any = None) -> bool:
+    """Whether rules about scopes and expiry apply: by the connection's scheme, or because it carries such a grant.
 
-
-def with_grant(entry: Entry, _options: Any) -> bool:
-    """The same, as what a rule applies to."""
+    Args:
+        entry: The connection.
+        _options: Those of a rule, which this can be the ``applies`` of.
+    """
     return entry.connection.auth_scheme in AUTHORIZATION_CODE_SCHEMES or entry.observation.oauth
 
 

@@ -136,6 +136,16 @@ class Report:
         return self.comparison is not None and self.comparison.is_new(finding)
 
     @cached_property
+    def new(self) -> int:
+        """How many open findings the baseline lacks."""
+        return sum(map(self.is_new, self.opened))
+
+    @property
+    def unchanged(self) -> int:
+        """How many open findings it has; all of them without a baseline."""
+        return len(self.opened) - self.new
+
+    @cached_property
     def errors(self) -> tuple[str, ...]:
         """Why the audit is incomplete, a sentence each."""
         failed = [f"{source.kind.value} {source.name}: {source.error}" for source in self.sources if source.error]

@@ -45,8 +45,6 @@ if TYPE_CHECKING:
 
 _PROJECTS_AT_ONCE: Final = 8
 _EXPORT_SECONDS: Final = 300
-_ATTENTION: Final = 0.2
-"""Seconds after which an interruption is noticed."""
 
 Done = Callable[[Source], None]
 """Is told of each source as soon as it was read, from any thread."""
@@ -127,7 +125,7 @@ class Api:
         try:
             reads = [pool.submit(self._read, client, name) for name in names]
             # A signal that another thread is told of wakes nobody who waits without an end.
-            while wait(reads, timeout=_ATTENTION).not_done:
+            while wait(reads, timeout=ahead.ATTENTION).not_done:
                 pass
             return [read.result() for read in reads]
         finally:

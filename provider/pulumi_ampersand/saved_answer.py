@@ -149,7 +149,7 @@ def read_for_rules(data: bytes) -> list[SavedConnection] | None:
         return None
     if len({connection.id for connection in found}) != len(found):
         return None
-    return found if _Common().fill_in(found) else None
+    return found if _fill_in(found) else None
 
 
 def _is_harmless(sent: SavedConnection) -> bool:
@@ -165,37 +165,31 @@ def _is_harmless(sent: SavedConnection) -> bool:
     return text == harmless(text)
 
 
-class _Common:
-    """What many connections have in common, read once."""
-
-    def __init__(self) -> None:
-        self._apps: dict[bytes, ProviderApp | None] = {}
-        self._scopes: dict[bytes, Sequence[str] | None] = {}
-
-    def fill_in(self, found: Sequence[SavedConnection]) -> bool:
-        """Make the attributes; False if something isn't as the API promises."""
-        apps, scopes = self._apps, self._scopes
-        try:
-            for sent in found:
-                text = bytes(sent.sent_app)
-                if text not in apps:
-                    apps[text] = _read({"providerApp": sent.sent_app}).provider_app
-                sent.provider_app = apps[text]
-                # What is kept of the text keeps all of it in memory, tokens included.
-                sent.sent_app = _NULL
-                grant = sent.sent_grant
-                if grant is None:
-                    sent.scopes, sent.oauth, sent.access_token, sent.refresh_token = None, False, None, None
-                    continue
-                text = bytes(grant.scopes)
-                if text not in scopes:
-                    scopes[text] = _read({"oauth2AuthorizationCode": {"scopes": grant.scopes}}).scopes
-                sent.scopes, sent.oauth = scopes[text], True
-                sent.access_token, sent.refresh_token = grant.access_token, grant.refresh_token
-                sent.sent_grant = None
-        except AnswerError:
-            return False
-        return True
+def _fill_in(found: Sequence[SavedConnection]) -> bool:
+    """Make the attributes, of what many have in common once; False if something isn't as the API promises."""
+    apps: dict[bytes, ProviderApp | None] = {}
+    scopes: dict[bytes, Sequence[str] | None] = {}
+    try:
+        for sent in found:
+            text = bytes(sent.sent_app)
+            if text not in apps:
+                apps[text] = _read({"providerApp": sent.sent_app}).provider_app
+            sent.provider_app = apps[text]
+            # What is kept of the text keeps all of it in memory, tokens included.
+            sent.sent_app = _NULL
+            grant = sent.sent_grant
+            if grant is None:
+                sent.scopes, sent.oauth, sent.access_token, sent.refresh_token = None, False, None, None
+                continue
+            text = bytes(grant.scopes)
+            if text not in scopes:
+                scopes[text] = _read({"oauth2AuthorizationCode": {"scopes": grant.scopes}}).scopes
+            sent.scopes, sent.oauth = scopes[text], True
+            sent.access_token, sent.refresh_token = grant.access_token, grant.refresh_token
+            sent.sent_grant = None
+    except AnswerError:
+        return False
+    return True
 
 
 def _read(part: Mapping[str, Any]) -> Connection:

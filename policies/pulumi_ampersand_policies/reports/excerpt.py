@@ -208,9 +208,8 @@ def differences(report: Report) -> str:
     comparison = report.comparison
     if comparison is None:
         return ""
-    new = sum(map(report.is_new, report.opened))
     return (
-        f"{new:,} new, {len(report.opened) - new:,} unchanged, {len(comparison.fixed):,} fixed, "
+        f"{report.new:,} new, {report.unchanged:,} unchanged, {len(comparison.fixed):,} fixed, "
         f"{len(comparison.not_judged):,} not judged now"
     )
 

@@ -429,7 +429,7 @@ class _Page:
     @cached_property
     def new(self) -> int:
         """How many open findings the baseline lacks."""
-        return sum(map(self._report.is_new, self._report.opened))
+        return self._report.new
 
     @cached_property
     def baseline(self) -> Sequence[tuple[str, str, Sequence[PastFinding]]]:

@@ -183,8 +183,8 @@ def finding_document(finding: Finding) -> dict[str, Any]:
 def _comparison(report: Report, comparison: Comparison) -> dict[str, Any]:
     return {
         "asOf": comparison.as_of,
-        "new": sum(map(comparison.is_new, report.opened)),
-        "unchanged": sum(not comparison.is_new(finding) for finding in report.opened),
+        "new": report.new,
+        "unchanged": report.unchanged,
         "fixed": [_past(finding) for finding in comparison.fixed],
         "notJudged": [_past(finding) for finding in comparison.not_judged],
     }

@@ -253,8 +253,8 @@ def _properties(report: Report) -> dict[str, Any]:
         if comparison is None
         else {
             "asOf": one_line(comparison.as_of),
-            "new": sum(map(report.is_new, report.opened)),
-            "unchanged": sum(not report.is_new(finding) for finding in report.opened),
+            "new": report.new,
+            "unchanged": report.unchanged,
             "fixed": list(map(_past, comparison.fixed[:_PAST])),
             "notJudged": list(map(_past, comparison.not_judged[:_PAST])),
         },

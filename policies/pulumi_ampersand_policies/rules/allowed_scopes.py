@@ -20,7 +20,7 @@ from pydantic import Field
 from pulumi_ampersand.inventory import Entry, Inventory
 from pulumi_ampersand_policies.compliance import LEAST_PRIVILEGE
 from pulumi_ampersand_policies.glob import matches
-from pulumi_ampersand_policies.grant import ScopeGlobs, for_provider, has_grant, wrongly_granted
+from pulumi_ampersand_policies.grant import ScopeGlobs, for_provider, with_grant, wrongly_granted
 from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
 
 
@@ -34,7 +34,7 @@ class AllowedScopes(Options):
 
 def applies(entry: Entry, options: AllowedScopes) -> bool:
     """Whether it is said what is allowed."""
-    return has_grant(entry) and for_provider(options.scopes, entry.connection.provider) is not None
+    return with_grant(entry) and for_provider(options.scopes, entry.connection.provider) is not None
 
 
 def check(inventory: Inventory, options: AllowedScopes, _now: datetime) -> Iterator[Breach | Unverified]:

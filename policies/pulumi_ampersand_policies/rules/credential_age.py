@@ -20,10 +20,10 @@ from pulumi_ampersand_policies.compliance import AUTHENTICATOR_AGE
 from pulumi_ampersand_policies.grant import (
     describe_span,
     describe_time,
-    has_grant,
     known_time,
     plural,
     why_no_issue_time,
+    with_grant,
 )
 from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
 
@@ -41,7 +41,7 @@ class CredentialAge(Options):
 
 def applies(entry: Entry, _options: CredentialAge) -> bool:
     """Whether there is, or may be, a refresh token."""
-    return has_grant(entry) and entry.observation.refresh_token is not None
+    return with_grant(entry) and entry.observation.refresh_token is not None
 
 
 def check(inventory: Inventory, options: CredentialAge, now: datetime) -> Iterator[Breach | Unverified]:

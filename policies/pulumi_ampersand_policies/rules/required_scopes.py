@@ -21,7 +21,7 @@ from typing import Annotated
 from pydantic import Field
 
 from pulumi_ampersand.inventory import Entry, Inventory
-from pulumi_ampersand_policies.grant import Scope, for_provider, has_grant, wrongly_granted
+from pulumi_ampersand_policies.grant import Scope, for_provider, with_grant, wrongly_granted
 from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
 
 
@@ -36,7 +36,7 @@ class RequiredScopes(Options):
 
 def applies(entry: Entry, options: RequiredScopes) -> bool:
     """Whether anything is asked for."""
-    return has_grant(entry) and bool(for_provider(options.scopes, entry.connection.provider))
+    return with_grant(entry) and bool(for_provider(options.scopes, entry.connection.provider))
 
 
 def check(inventory: Inventory, options: RequiredScopes, _now: datetime) -> Iterator[Breach | Unverified]:
