@@ -10,7 +10,7 @@ from pulumi_ampersand.answers import without_collection
 from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand_policies.baseline import Baseline, compare
 from pulumi_ampersand_policies.configuration import Configuration
-from pulumi_ampersand_policies.evaluation import evaluate
+from pulumi_ampersand_policies.evaluation import Judged, conclude, evaluate
 from pulumi_ampersand_policies.report import Report, Source
 from pulumi_ampersand_policies.rule import Severity
 
@@ -21,10 +21,15 @@ class Part(NamedTuple):
     Attributes:
         source: The source.
         inventory: Its connections, and what could not be read of it.
+        judged: What rules said of its connections while they were read, if that was done; it is of use where there is
+            no other source.
+        outlines: Of those connections what rules look at that compare them; None without ``judged``.
     """
 
     source: Source
     inventory: Inventory
+    judged: Judged | None = None
+    outlines: Inventory | None = None
 
 
 @without_collection()
@@ -57,7 +62,11 @@ def audit(  # noqa: PLR0913 - what decides over the verdict
     if fail_on_new and baseline is None:
         raise ValueError("fail_on_new needs a baseline")
     inventory = parts[0].inventory if len(parts) == 1 else Inventory.merge([part.inventory for part in parts])
-    evaluation = evaluate(inventory, configuration, as_of)
+    first = parts[0]
+    if len(parts) == 1 and first.judged is not None and first.outlines is not None:
+        evaluation = conclude(first.judged, first.outlines, configuration, as_of)
+    else:
+        evaluation = evaluate(inventory, configuration, as_of)
     comparison = None
     if baseline is not None:
         whole = None

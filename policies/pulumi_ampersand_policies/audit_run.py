@@ -55,7 +55,7 @@ class AuditRun:
             forms = [form(output.format) for output in self.outputs]
         except FormatError as error:
             raise click.UsageError(str(error)) from None
-        parts = asked.read()
+        parts = asked.read(judging=True)
         with Progress("Judging connections", None, shown=not self.request.quiet):
             report = audit(
                 parts,

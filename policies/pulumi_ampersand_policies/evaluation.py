@@ -8,14 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timezone
 from enum import Enum
 from fractions import Fraction
 from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
-from pulumi_ampersand.inventory import Entry, Inventory
+from pulumi_ampersand.inventory import Entry, Inventory, by_id
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies.configuration import ActiveRule, Configuration
 from pulumi_ampersand_policies.rule import (
@@ -146,15 +146,80 @@ class _Judgement:
     applicable: int
 
     @property
-    def crashed(self) -> bool:
-        """Whether the rule failed before it had judged all of them."""
-        return any(crashed for _, crashed in self.unverified)
-
-    @property
     def judged(self) -> int:
         """How many connections could be judged."""
         open_ones = {id(item.entry) for item, _ in self.unverified if isinstance(item.entry, Entry)}
         return self.applicable - len(open_ones)
+
+
+class _Gap(NamedTuple):
+    """What a rule could not judge, for ``verifiable-connections``."""
+
+    entry: Entry | Requirement | None
+    rule: str
+    reason: str
+
+
+@dataclass
+class _Said:
+    """What a rule comes to, before waivers and tolerance, which need all of it.
+
+    Attributes:
+        findings: One for each connection or requirement.
+        judged: How many connections could be judged.
+        crashed: Whether the rule failed before it had judged all of them.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    judged: int = 0
+    crashed: bool = False
+
+
+@dataclass
+class Judged:
+    """What rules said of connections: of all of them, or of some.
+
+    Attributes:
+        said: By the rule's ID; not of ``verifiable-connections``, which needs what all the others could not judge.
+        unverifiable: What that one said by itself.
+        gaps: What the others could not judge.
+        not_evaluated: Likewise, for people.
+    """
+
+    said: dict[str, _Said] = field(default_factory=dict)
+    unverifiable: list[Breach] = field(default_factory=list)
+    gaps: list[_Gap] = field(default_factory=list)
+    not_evaluated: list[NotEvaluated] = field(default_factory=list)
+
+    def add(self, active: ActiveRule, judgement: _Judgement) -> None:
+        """Add what a rule said."""
+        crashed = False
+        for item, failed in judgement.unverified:
+            crashed = crashed or failed
+            name, project = "", ""
+            if isinstance(item.entry, Entry):
+                name, project = item.entry.connection.id, item.entry.project
+            self.not_evaluated.append(
+                NotEvaluated(active.rule.id, one_line(name), one_line(item.reason), failed, one_line(project))
+            )
+            self.gaps.append(_Gap(item.entry, active.rule.id, item.reason))
+        self.said[active.rule.id] = _Said(_findings(active, judgement.breaches), judgement.judged, crashed)
+
+    def extend(self, other: Judged) -> None:
+        """Add what rules said of other connections."""
+        for rule, said in other.said.items():
+            mine = self.said.setdefault(rule, _Said())
+            mine.findings += said.findings
+            mine.judged += said.judged
+            mine.crashed = mine.crashed or said.crashed
+        self.unverifiable += other.unverifiable
+        self.gaps += other.gaps
+        self.not_evaluated += other.not_evaluated
+
+    @property
+    def crashed(self) -> bool:
+        """Whether a rule failed."""
+        return any(item.crashed for item in self.not_evaluated)
 
 
 def evaluate(inventory: Inventory, configuration: Configuration, now: datetime) -> Evaluation:
@@ -165,63 +230,93 @@ def evaluate(inventory: Inventory, configuration: Configuration, now: datetime) 
         configuration: The rules, their levels and options.
         now: The time to judge expiry by.
     """
-    findings: list[Finding] = []
-    not_evaluated: list[NotEvaluated] = []
-    waivers: list[WaiverUse] = []
-    gaps: list[tuple[Entry | Requirement | None, str, str]] = []
-    verifiable: ActiveRule | None = None
-    today = now.astimezone(timezone.utc).date() if configuration.waivers else None
+    return conclude(judge(inventory, configuration, now), inventory, configuration, now)
 
-    def conclude(active: ActiveRule, judgement: _Judgement) -> None:
-        made, uses = _waived(active, _findings(active, judgement.breaches), today)
-        # How many connections a rule would have found that crashed nobody knows.
-        findings.extend(made if judgement.crashed else _tolerated(active, made, judgement.judged))
-        waivers.extend(uses)
 
-    for rule, reasons in _unreported(inventory, configuration):
-        not_evaluated += [NotEvaluated(rule, "", one_line(reason)) for reason in reasons]
-        gaps += [(None, "", reason) for reason in reasons]
+def judge(inventory: Inventory, configuration: Configuration, now: datetime) -> Judged:
+    """Judge connections by the active rules that look at each by itself; see `evaluate`.
+
+    Whether that is done for all of an inventory, or for parts of it that are then put together, is the same.
+    """
+    judged = Judged()
     for active in configuration.rules:
-        if active.rule.id == verifiable_connections.RULE.id:
-            verifiable = active
+        if active.rule.whole:
             continue
         judgement = _judge(active, inventory, now)
-        conclude(active, judgement)
-        for item, crashed in judgement.unverified:
-            name, project = "", ""
-            if isinstance(item.entry, Entry):
-                name, project = item.entry.connection.id, item.entry.project
-            not_evaluated.append(
-                NotEvaluated(active.rule.id, one_line(name), one_line(item.reason), crashed, one_line(project))
-            )
-            gaps.append((item.entry, active.rule.id, item.reason))
-    if verifiable is not None:
-        judgement = _judge(verifiable, inventory, now)
-        not_evaluated.extend(
-            NotEvaluated(verifiable.rule.id, "", one_line(item.reason), crashed)
-            for item, crashed in judgement.unverified
-        )
-        judgement.breaches += _gathered(gaps)
-        judgement.breaches += [
-            Breach(f"{verifiable.rule.id} was not evaluated: {item.reason}") for item, _ in judgement.unverified
-        ]
-        conclude(verifiable, judgement)
+        if active.rule.id == verifiable_connections.RULE.id:
+            judged.unverifiable = judgement.breaches
+            judged.not_evaluated += [
+                NotEvaluated(active.rule.id, "", one_line(item.reason), crashed)
+                for item, crashed in judgement.unverified
+            ]
+        else:
+            judged.add(active, judgement)
+    return judged
+
+
+def conclude(judged: Judged, inventory: Inventory, configuration: Configuration, now: datetime) -> Evaluation:
+    """Judge by the rules that need all connections, too, and sum up.
+
+    Args:
+        judged: What the other rules said of the same connections.
+        inventory: All connections, see `evaluate`.
+        configuration: See `evaluate`.
+        now: See `evaluate`.
+    """
+    findings: list[Finding] = []
+    waivers: list[WaiverUse] = []
+    today = now.astimezone(timezone.utc).date() if configuration.waivers else None
+    everything = Judged()
+    for rule, reasons in _unreported(inventory, configuration):
+        everything.not_evaluated += [NotEvaluated(rule, "", one_line(reason)) for reason in reasons]
+        everything.gaps += [_Gap(None, "", reason) for reason in reasons]
+    everything.extend(judged)
+    for active in configuration.rules:
+        if active.rule.whole:
+            everything.add(active, _judge(active, inventory, now))
+    for active in configuration.rules:
+        said = everything.said.get(active.rule.id)
+        if said is None:
+            said = _of_verifiable(active, everything, len(inventory))
+        made, uses = _waived(active, said.findings, today)
+        # How many connections a rule would have found that crashed nobody knows.
+        findings += made if said.crashed else _tolerated(active, made, said.judged)
+        waivers += uses
     findings.sort(key=lambda finding: finding.order)
-    not_evaluated.sort(key=lambda item: (item.rule, item.connection, item.project))
-    return Evaluation(tuple(findings), tuple(not_evaluated), tuple(waivers))
+    everything.not_evaluated.sort(key=lambda item: (item.rule, item.connection, item.project))
+    return Evaluation(tuple(findings), tuple(everything.not_evaluated), tuple(waivers))
 
 
-def _gathered(gaps: Iterable[tuple[Entry | Requirement | None, str, str]]) -> list[Breach]:
+def _of_verifiable(active: ActiveRule, judged: Judged, count: int) -> _Said:
+    """What ``verifiable-connections`` comes to: what it said, and what the others could not judge."""
+    own = [item for item in judged.not_evaluated if item.rule == active.rule.id]
+    breaches = [*judged.unverifiable, *_gathered(judged.gaps)]
+    breaches += [Breach(f"{active.rule.id} was not evaluated: {item.reason}") for item in own]
+    return _Said(_findings(active, breaches), count, crashed=any(item.crashed for item in own))
+
+
+def _gathered(gaps: Iterable[_Gap]) -> list[Breach]:
     """What could not be evaluated as causes: of one connection, what several rules lack for one reason is one."""
-    rules: dict[tuple[int, str], tuple[Entry | Requirement | None, list[str]]] = {}
+    rules: dict[tuple[object, str], tuple[Entry | Requirement | None, list[str]]] = {}
     for number, (entry, rule, reason) in enumerate(gaps):
-        key = (id(entry) if entry is not None else -1 - number, reason)
-        rules.setdefault(key, (entry, []))[1].append(rule)
+        rules.setdefault((_subject(entry, number), reason), (entry, []))[1].append(rule)
     causes = []
     for (_, reason), (entry, names) in rules.items():
         said = f"{', '.join(names)} {'was' if len(names) == 1 else 'were'} not evaluated: " if names != [""] else ""
         causes.append(Breach(f"{said}{reason}", entry))
     return causes
+
+
+def _subject(about: Entry | Requirement | None, number: int) -> object:
+    """What is the same for all that is said of one connection or requirement, wherever its parts were judged.
+
+    Args:
+        about: The connection or requirement.
+        number: Which of the things said it is: what is about none of them has nothing to be joined by.
+    """
+    if isinstance(about, Entry):
+        return by_id(about)
+    return -1 - number if about is None else id(about)
 
 
 def of_one_source(configuration: Configuration) -> Configuration:
@@ -345,11 +440,9 @@ def _innermost(error: Exception) -> str:
 
 def _findings(active: ActiveRule, breaches: Iterable[Breach]) -> list[Finding]:
     """One finding for each connection or requirement, with all its causes."""
-    causes: dict[int, tuple[Entry | Requirement | None, list[str]]] = {}
+    causes: dict[object, tuple[Entry | Requirement | None, list[str]]] = {}
     for number, breach in enumerate(breaches):
-        # Causes that concern no connection have nothing to be joined by.
-        key = id(breach.entry) if breach.entry is not None else -1 - number
-        causes.setdefault(key, (breach.entry, []))[1].append(breach.cause)
+        causes.setdefault(_subject(breach.entry, number), (breach.entry, []))[1].append(breach.cause)
     return [_finding(active, entry, texts) for entry, texts in causes.values()]
 
 

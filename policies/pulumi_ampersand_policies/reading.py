@@ -13,6 +13,7 @@ from pulumi_ampersand_policies import configuration as policy_configuration
 from pulumi_ampersand_policies.audit import Part
 from pulumi_ampersand_policies.config_command import read
 from pulumi_ampersand_policies.configuration import Configuration
+from pulumi_ampersand_policies.evaluation import judge
 from pulumi_ampersand_policies.options import EXIT_WRONG, Request, say
 from pulumi_ampersand_policies.own_rules import rules_with
 from pulumi_ampersand_policies.progress import Progress
@@ -47,8 +48,12 @@ class Asked:
             chosen = replace(chosen, waivers=False)
         return cls(request, chosen, request.as_of or datetime.now(timezone.utc))
 
-    def read(self) -> list[Part]:
-        """Read all sources; ends the program if what was asked for makes no sense."""
+    def read(self, *, judging: bool = False) -> list[Part]:
+        """Read all sources; ends the program if what was asked for makes no sense.
+
+        Args:
+            judging: Whether they will be judged by the configuration at its time, which can begin at once.
+        """
         request = self.request
         filters = Filters(request.provider, request.group_ref, request.consumer_ref)
         total = None if request.all_projects else len(request.projects) + len(request.inputs) + len(request.stacks)
@@ -65,7 +70,11 @@ class Asked:
                     api = Api(os.environ, filters, request.details, done)
                     parts += api.read(request.projects, every=request.all_projects)
                 # Rules of a user's own may take connections for the dictionaries that they are elsewhere.
-                read_file = functools.partial(from_file, for_rules=request.own is None)
+                by_rules = request.own is None
+                judge_now = functools.partial(judge, configuration=self.configuration, now=self.as_of)
+                read_file = functools.partial(
+                    from_file, for_rules=by_rules, judge=judge_now if by_rules and judging and total == 1 else None
+                )
                 for names, read_one in ((request.inputs, read_file), (request.stacks, from_stack)):
                     for name in names:
                         parts.append(read_one(name, filters))

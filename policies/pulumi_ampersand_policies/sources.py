@@ -24,7 +24,7 @@ import msgspec
 from pulumi_ampersand.answers import repair_text
 from pulumi_ampersand.details import UNREADABLE
 from pulumi_ampersand.errors import AmpersandError, AnswerError, SettingsError
-from pulumi_ampersand.inventory import Inventory
+from pulumi_ampersand.inventory import Inventory, InventoryForLater
 from pulumi_ampersand.model import DETAILS_GAP
 from pulumi_ampersand.query import Query
 from pulumi_ampersand.settings import API_KEY_VARIABLE, Details, Settings
@@ -37,6 +37,7 @@ from pulumi_ampersand_policies.data_source import (
     UNKNOWN,
     UNKNOWN_UNTIL_UPDATE,
 )
+from pulumi_ampersand_policies.evaluation import Judged
 from pulumi_ampersand_policies.options import STANDARD_INPUT
 from pulumi_ampersand_policies.report import Source, SourceKind
 
@@ -158,26 +159,54 @@ def _failed_details(inventory: Inventory) -> list[str]:
     return [f"{len(reasons)} connections: {reasons[0].replace('its', 'their', 1)}"]
 
 
-def from_file(name: str, filters: Filters, *, for_rules: bool = False) -> Part:
+def from_file(
+    name: str, filters: Filters, *, for_rules: bool = False, judge: Callable[[Inventory], Judged] | None = None
+) -> Part:
     """Read a file: a saved answer of the API, what an audit kept, or a state that ``pulumi stack export`` wrote.
 
     Args:
         name: The file; ``-`` is standard input.
         filters: Which connections.
         for_rules: Whether only rules of this package look at them; see `Inventory.for_rules`.
+        judge: Judges connections as soon as they are read, where that is of use; see `Part`.
     """
     shown = "standard input" if name == STANDARD_INPUT else one_line(name)
     try:
         data = sys.stdin.buffer.read() if name == STANDARD_INPUT else ahead.content(name)
     except OSError as error:
         return _failed(SourceKind.ANSWER, shown, f"can't be read: {error.strerror}")
+    start = re.match(rb"(?:\xef\xbb\xbf)?\s*", data)
+    data = data[start.end() :] if start is not None and start.end() else data
+    if judge is not None and (part := _in_pieces(data, shown, filters, judge)) is not None:
+        return part
     return _of_text(data, shown, filters, Inventory.for_rules if for_rules else Inventory.from_answer)
+
+
+def _in_pieces(data: bytes, shown: str, filters: Filters, judge: Callable[[Inventory], Judged]) -> Part | None:
+    """Read and judge a large answer; None if it is none, or isn't as the API promises."""
+    from pulumi_ampersand.saved_answer import read_outlines  # noqa: PLC0415 - small answers don't need it
+    from pulumi_ampersand_policies.pieces import judge_in_pieces  # noqa: PLC0415
+
+    def judge_chosen(inventory: Inventory) -> tuple[int, Judged]:
+        chosen = filters.of(inventory)
+        return len(chosen), judge(chosen)
+
+    found = judge_in_pieces(data, judge_chosen)
+    if found is None:
+        return None
+
+    def later(read: Callable[[], Inventory]) -> Inventory:
+        return InventoryForLater(found.chosen, lambda: filters.of(read()))
+
+    whole, outlines = (
+        later(lambda: Inventory.for_rules(data)),
+        later(lambda: Inventory.of_saved(read_outlines(data))),
+    )
+    return Part(Source(SourceKind.ANSWER, shown, found.chosen), whole, found.judged, outlines)
 
 
 def _of_text(data: bytes, shown: str, filters: Filters, of_answer: Callable[[bytes], Inventory]) -> Part:
     kind = SourceKind.ANSWER
-    start = re.match(rb"(?:\xef\xbb\xbf)?\s*", data)
-    data = data[start.end() :] if start is not None and start.end() else data
     if not data or data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         return _failed(kind, shown, "is UTF-16 text; save it as UTF-8" if data else "is empty")
     try:

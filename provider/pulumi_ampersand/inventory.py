@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Annotated, Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar, cast
 
 import msgspec
 
 from pulumi_ampersand.answers import ConnectionKeys, read_connections, without_collection
 from pulumi_ampersand.errors import AnswerError
 from pulumi_ampersand.model import Connection, Found, Observation
+
+if TYPE_CHECKING:
+    from pulumi_ampersand.saved_answer import SavedOutline
 
 VERSION: Final = 1
 """The version of both documents. Readers skip fields that they don't know; what they would misread needs a new one."""
@@ -124,11 +127,14 @@ class Inventory:
         from pulumi_ampersand.saved_answer import read_for_rules  # noqa: PLC0415 - previews don't need it
 
         found = read_for_rules(data)
-        if found is None:
-            return cls.from_answer(data, project)
+        return cls.from_answer(data, project) if found is None else cls.of_saved(found, project)
+
+    @classmethod
+    def of_saved(cls, found: Sequence[SavedOutline], project: str = "") -> Inventory:
+        """An inventory for rules of what `pulumi_ampersand.saved_answer` read, in its order; see `for_rules`."""
         inventory = cls()
         # One object stands for both, and has the attributes of both.
-        entries = cast("list[Any]", found)
+        entries = cast("Sequence[Any]", found)
         inventory._entries = tuple([Entry(sent, sent, sent.project_id or project) for sent in entries])
         return inventory
 
@@ -235,6 +241,36 @@ class Inventory:
             "observations": [observation for _, observation in found],
         }
         return msgspec.json.format(_ENCODER.encode(content))
+
+
+class InventoryForLater(Inventory):
+    """An inventory that is read when somebody looks at its connections.
+
+    Args:
+        count: How many connections it has.
+        read: Reads it, without fail.
+    """
+
+    __slots__ = ("_count", "_made", "_read")
+
+    def __init__(self, count: int, read: Callable[[], Inventory]) -> None:
+        super().__init__()
+        self._count = count
+        self._read = read
+        self._made: tuple[Entry, ...] | None = None
+
+    @property
+    def _entries(self) -> tuple[Entry, ...]:
+        if self._made is None:
+            self._made = tuple(self._read())
+        return self._made
+
+    @_entries.setter
+    def _entries(self, entries: tuple[Entry, ...]) -> None:
+        """Those of an empty inventory."""
+
+    def __len__(self) -> int:
+        return self._count
 
 
 _Number = Annotated[int, msgspec.Meta(ge=1)]

@@ -4,10 +4,14 @@ A program gets connections that are dictionaries, for the SDK's sake. Rules only
 makes objects with those attributes, each of which stands for a connection and for how it was found alike; what many
 connections have in common is read once, and what rules don't look at stays the text that it was. This has no opinion
 of its own: it reads as `pulumi_ampersand.answers` does, and what it can't read so, it leaves to that module.
+
+A large answer is quicker to read in pieces, whose memory is used again for the next: `piece` after `piece`, and
+`outlines` for what takes all connections at once.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
@@ -53,33 +57,16 @@ class _Grant(msgspec.Struct, gc=False, rename="camel"):
     scopes: msgspec.Raw = _NULL
 
 
-class SavedConnection(msgspec.Struct, gc=False, rename="camel"):
-    """A `pulumi_ampersand.model.Connection` and its `pulumi_ampersand.model.Observation`, as rules see them.
-
-    What begins with ``sent`` is as the API sent it; the attributes below are made from it.
-    """
+class SavedOutline(msgspec.Struct, gc=False, rename="camel"):
+    """The attributes of a `SavedConnection` that rules which compare connections look at."""
 
     id: str
     provider: str
     status: str
     project_id: str | None = None
-    auth_scheme: str | None = None
     provider_workspace_ref: str | None = None
-    provider_consumer_ref: str | None = None
-    create_time: str | None = None
-    update_time: str | None = None
     group: SavedGroup | None = None
     consumer: SavedConsumer | None = None
-    sent_app: msgspec.Raw = msgspec.field(default=_NULL, name="providerApp")
-    sent_metadata: dict[str, _MetadataItem | None] | None = msgspec.field(default=None, name="providerMetadata")
-    sent_grant: _Grant | None = msgspec.field(default=None, name="oauth2AuthorizationCode")
-
-    # Made of the above for every connection, whatever a file may have under these names.
-    provider_app: Any = msgspec.field(default=None, name="=providerApp")
-    scopes: Any = msgspec.field(default=None, name="=scopes")
-    oauth: Any = msgspec.field(default=False, name="=oauth")
-    access_token: Any = msgspec.field(default=None, name="=accessToken")
-    refresh_token: Any = msgspec.field(default=None, name="=refreshToken")
 
     gaps: ClassVar[Mapping[str, str]] = {}
 
@@ -93,6 +80,28 @@ class SavedConnection(msgspec.Struct, gc=False, rename="camel"):
         """See `Connection`."""
         group, consumer = self.group, self.consumer
         return (group and (group.name or group.ref)) or (consumer and (consumer.name or consumer.ref)) or ""
+
+
+class SavedConnection(SavedOutline, gc=False, rename="camel"):
+    """A `pulumi_ampersand.model.Connection` and its `pulumi_ampersand.model.Observation`, as rules see them.
+
+    What begins with ``sent`` is as the API sent it; the attributes below are made from it.
+    """
+
+    auth_scheme: str | None = None
+    provider_consumer_ref: str | None = None
+    create_time: str | None = None
+    update_time: str | None = None
+    sent_app: msgspec.Raw = msgspec.field(default=_NULL, name="providerApp")
+    sent_metadata: dict[str, _MetadataItem | None] | None = msgspec.field(default=None, name="providerMetadata")
+    sent_grant: _Grant | None = msgspec.field(default=None, name="oauth2AuthorizationCode")
+
+    # Made of the above for every connection, whatever a file may have under these names.
+    provider_app: Any = msgspec.field(default=None, name="=providerApp")
+    scopes: Any = msgspec.field(default=None, name="=scopes")
+    oauth: Any = msgspec.field(default=False, name="=oauth")
+    access_token: Any = msgspec.field(default=None, name="=accessToken")
+    refresh_token: Any = msgspec.field(default=None, name="=refreshToken")
 
     def document(self) -> Connection:
         """The same as the dictionary that programs get."""
@@ -128,6 +137,55 @@ class SavedConnection(msgspec.Struct, gc=False, rename="camel"):
             access_token=self.access_token,
             refresh_token=self.refresh_token,
         )
+
+
+_BETWEEN: Final = re.compile(rb"\}\s*,\s*\{")
+_PIECE: Final = 1 << 20
+"""Bytes in a piece, at least: so few that what one is read into fits into the processor's cache."""
+MOST_PIECES: Final = 200
+"""How many pieces an answer is cut into, at most."""
+_WHITE_SPACE: Final = 100
+"""Bytes at an answer's end among which its last bracket is looked for."""
+
+
+def pieces(data: bytes) -> list[tuple[int, int]]:
+    """Where an answer can be cut: from where to where each piece reaches, without the array's brackets.
+
+    It is cut where an object ends and the next begins, which is also so inside of connections, and in texts. But
+    `read_piece` reads from the first piece on only what ends between two connections, so where it can read all of them,
+    each cut is right.
+
+    Args:
+        data: The JSON array, UTF-8.
+
+    Returns:
+        The pieces, `MOST_PIECES` or less; none if this doesn't look like an array.
+    """
+    tail = data[-_WHITE_SPACE:]
+    end = len(data) - len(tail) + tail.rfind(b"]")
+    if not (data.startswith(b"[") and end > 0 and data[end:].strip() == b"]"):
+        return []
+    found, begin, size = [], 1, max(_PIECE, len(data) // MOST_PIECES)
+    while between := _BETWEEN.search(data, begin + size):
+        found.append((begin, between.start() + 1))
+        begin = between.end() - 1
+    return [*found, (begin, end)]
+
+
+def read_piece(data: bytes, piece: tuple[int, int]) -> list[SavedConnection] | None:
+    """Read one of the `pieces` of an answer; see `read_for_rules`."""
+    begin, end = piece
+    return read_for_rules(b"[%b]" % data[begin:end])
+
+
+@without_collection()
+def read_outlines(data: bytes) -> list[SavedOutline]:
+    """Read an answer that `read_for_rules` could read, or all pieces of it, with few of the attributes.
+
+    Args:
+        data: The JSON array, UTF-8.
+    """
+    return msgspec.json.decode(data, type=list[SavedOutline])
 
 
 @without_collection()
