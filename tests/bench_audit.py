@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -60,7 +61,7 @@ class Spent(NamedTuple):
 
     Attributes:
         seconds: From its start to its end.
-        memory: The most bytes that were resident.
+        memory: The most bytes that it held, with all of its processes; of this one alone where it wasn't sampled.
     """
 
     seconds: float
@@ -82,8 +83,12 @@ class Contender(NamedTuple):
     exit_code: int = 0
     to_file: bool = False
 
-    def run(self) -> Spent:
-        """Run it to its end."""
+    def run(self, *, sample: bool = False) -> Spent:
+        """Run it to its end.
+
+        Args:
+            sample: Whether to look all the time at how much memory it and its own processes hold, which slows it down.
+        """
         self.found.unlink(missing_ok=True)
         target = self.found if self.to_file else Path(os.devnull)
         with target.open("wb") as output, tempfile.TemporaryFile() as errors:
@@ -91,6 +96,7 @@ class Contender(NamedTuple):
             process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
             watch = threading.Timer(SECONDS, process.kill)
             watch.start()
+            sampled = max(_held_until_the_end(process.pid), default=0) if sample else 0
             # Of this process alone: the figures for all children would be those of the largest. A system may count
             # what this process held when it started the other, so that has to be little.
             _, status, usage = os.wait4(process.pid, 0)
@@ -101,7 +107,25 @@ class Contender(NamedTuple):
                 errors.seek(0)
                 said = errors.read().decode("utf-8", "replace")
                 sys.exit(f"{' '.join(self.command)} ended with {process.returncode}:\n{said}")
-        return Spent(seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+        return Spent(seconds, max(sampled, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)))
+
+
+def _held_until_the_end(process: int) -> Iterator[int]:
+    """The bytes that a process and its own processes hold, what they share counted once, again and again."""
+    while os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        held = 0
+        for each in (str(process), *_own_processes(process)):
+            with suppress(OSError):  # it may have ended
+                shares = Path("/proc", each, "smaps_rollup").read_text(encoding="ascii").split("Pss:")
+                held += int(shares[1].split()[0]) * 1024 if len(shares) > 1 else 0
+        yield held
+        time.sleep(0.005)
+
+
+def _own_processes(process: int) -> list[str]:
+    with suppress(OSError):
+        return Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii").split()
+    return []
 
 
 def table(scratch: Path, all_rules: Mapping[str, Any]) -> Iterator[str]:
@@ -122,8 +146,9 @@ def table(scratch: Path, all_rules: Mapping[str, Any]) -> Iterator[str]:
     measured = []
     for answer in _answers(scratch):
         contenders = _contenders(answer, program, every, scratch)
+        memory = {name: contender.run(sample=True).memory for name, contender in contenders.items()}
         _check(contenders, answer)
-        spent = _measure(contenders)
+        spent = {name: Spent(seconds, memory[name]) for name, seconds in _measure(contenders).items()}
         measured.append((answer, spent))
         yield f"| {answer.title}, {answer.size / 1e6:.1f} MB | {' | '.join(_cells(spent))} |"
         answer.path.unlink()
@@ -163,9 +188,7 @@ def _contenders(answer: Answer, program: str, every: Mapping[str, Any], scratch:
 
 
 def _check(contenders: Mapping[str, Contender], answer: Answer) -> None:
-    """Run each once, and end the benchmark unless all have found the same by the four rules, and something by each."""
-    for contender in contenders.values():
-        contender.run()
+    """End the benchmark unless all have found the same by the four rules, and something by each."""
     expected = _pairs(_findings(contenders[PLAIN_FOUR]))
     if {rule for rule, _ in expected} != set(FOUR):
         sys.exit(f"{answer.title}: not each rule found something, so that they agree says nothing")
@@ -195,16 +218,13 @@ def _pairs(findings: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     return sorted((finding["rule"], finding["connection"]) for finding in findings)
 
 
-def _measure(contenders: Mapping[str, Contender]) -> dict[str, Spent]:
-    """The median time and the most memory of each, run in turns."""
-    runs: dict[str, list[Spent]] = {name: [] for name in contenders}
+def _measure(contenders: Mapping[str, Contender]) -> dict[str, float]:
+    """The median of the seconds of each, run in turns."""
+    runs: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(RUNS):
         for name, contender in contenders.items():
-            runs[name].append(contender.run())
-    return {
-        name: Spent(*(statistics.median(figures) for figures in zip(*taken, strict=True)))
-        for name, taken in runs.items()
-    }
+            runs[name].append(contender.run().seconds)
+    return {name: statistics.median(taken) for name, taken in runs.items()}
 
 
 def _cells(spent: Mapping[str, Spent]) -> Iterator[str]:

@@ -14,6 +14,7 @@ import os
 import pickle
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple, NoReturn
@@ -133,7 +134,10 @@ class _Helper:
         # Nothing may interrupt the new process while it takes itself for this one.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
-            self._process = os.fork()
+            with warnings.catch_warnings():
+                # Threads that this process has, to show progress, hold nothing that the new one needs.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                self._process = os.fork()
             if not self._process:
                 _help(work, parent, writing, before)
         finally:

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from itertools import chain
+from typing import Any, ClassVar, Final, cast
 
 import msgspec
 
@@ -123,8 +124,11 @@ class SavedConnection(SavedOutline, gc=False, rename="camel"):
         return Connection({key: value for key, value in sent.items() if value is not None})
 
     def _metadata(self) -> dict[str, Any] | None:
-        if self.sent_metadata is None:
-            return None
+        sent = msgspec.to_builtins(self.sent_metadata)
+        if sent is None or all(
+            map(_is_plain, chain(sent, *(item.values() if item else (None,) for item in sent.values())))
+        ):
+            return cast("dict[str, Any] | None", sent)
         return read_metadata(msgspec.json.encode(self.sent_metadata))
 
     def observed(self) -> Observation:
@@ -221,6 +225,11 @@ def _is_harmless(sent: SavedConnection) -> bool:
         f"{access.issued_at}{access.expires_at}{refresh.issued_at}{refresh.expires_at}"
     )
     return text == harmless(text)
+
+
+def _is_plain(text: str | None) -> bool:
+    """Whether there is a text, and nothing in it that anybody takes out."""
+    return text is not None and text.isprintable() and "<{%" not in text
 
 
 def _fill_in(found: Sequence[SavedConnection]) -> bool:

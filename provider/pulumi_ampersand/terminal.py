@@ -6,6 +6,9 @@ markup. So all text from the API passes through here before it becomes part of a
 
 from __future__ import annotations
 
+import json
+import re
+from functools import cache
 from typing import Final
 
 _SPACES: Final = "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
@@ -23,9 +26,18 @@ _TABLE: Final[dict[int, str | None]] = {
 _KEEPING_LINES: Final = {code: instead for code, instead in _TABLE.items() if chr(code) not in "\t\n"}
 
 
-_LEADING_BYTES: Final = {
-    chr(code).encode()[:1] for code in _KEEPING_LINES if code > 0x7F and not 0xD800 <= code < 0xE000
-}
+@cache
+def _beyond_ascii() -> dict[bytes, re.Pattern[bytes]]:
+    """What finds characters beyond ASCII that are taken out, in UTF-8, by the byte with which they begin."""
+    rests: dict[bytes, list[bytes]] = {}
+    for code in _KEEPING_LINES:
+        if code > 0x7F and not 0xD800 <= code < 0xE000:
+            encoded = chr(code).encode()
+            rests.setdefault(encoded[:1], []).append(re.escape(encoded[1:]))
+    return {first: re.compile(re.escape(first) + b"(?:" + b"|".join(found) + b")") for first, found in rests.items()}
+
+
+_ESCAPE: Final = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 
 
 def may_be_harmful(data: bytes) -> bool:
@@ -35,9 +47,20 @@ def may_be_harmful(data: bytes) -> bool:
         data: JSON text, UTF-8; in it, control characters are escaped.
     """
     # Looking for one byte is ten times as fast as for several.
-    if b"\\" in data or b"\x7f" in data or (b"<" in data and b"<{%" in data):
+    if b"\x7f" in data or (b"<" in data and b"<{%" in data):
         return True
-    return not data.isascii() and any(lead in data for lead in _LEADING_BYTES)
+    if b"\\" in data and any(map(_stands_for_harm, set(_ESCAPE.findall(data)))):
+        return True
+    return not data.isascii() and any(first in data and found.search(data) for first, found in _beyond_ascii().items())
+
+
+def _stands_for_harm(escape: bytes) -> bool:
+    """Whether an escape of JSON stands for something that is taken out, or for a part of it."""
+    try:
+        text = json.loads(b'"%b"' % escape)
+    except ValueError:
+        return True
+    return text in "<{%" or ord(text) in _KEEPING_LINES
 
 
 def harmless(text: str) -> str:
