@@ -312,6 +312,11 @@ SAME_PROJECT = Cases(
             "whether its parts belong to one project is unknown: the API sent a number as group.projectId",
         ),
         undecided(
+            "no-object",
+            one(consumer=5),
+            "whether its parts belong to one project is unknown: the API sent a number as consumer",
+        ),
+        undecided(
             "several",
             one(group=_GROUP, consumer={"consumerRef": "jo"}, providerApp=_APP),
             "whether its parts belong to one project is unknown: the API didn't send group.projectId; "

@@ -114,6 +114,16 @@ UNIQUE_CONNECTIONS = Cases(
             one(group={"groupRef": 5}, consumer=5),
             "whose it is is unknown: the API sent a number as group.groupRef; the API sent a number as consumer",
         ),
+        undecided(
+            "one-of-what-is-compared",
+            inventory(
+                connection("a", **_SAME | {"providerWorkspaceRef": 5}), connection("b", consumer={"consumerRef": 5})
+            ),
+            {
+                "a": "whose it is is unknown: the API sent a number as providerWorkspaceRef",
+                "b": "whose it is is unknown: the API sent a number as consumer.consumerRef",
+            },
+        ),
     ),
     wrong=(wrong("none-of-its-own", 'unknown key "provider"; it takes maxReported, tolerate, waivers', provider="a"),),
 )

@@ -109,22 +109,22 @@ def test_a_named_key_is_looked_for_there_and_nowhere_else(settings: Settings, pl
         settings.resolve(*wrong_place)
 
 
-PLACES: list[tuple[str, Any, str, Any, str | None, Any]] = [
-    ("api_url", "https://a.test", "apiUrl", "https://b.test", "AMP_API_URL", DEFAULT_API_URL),
+PLACES: list[tuple[str, Any, str, Any, tuple[str, Any] | None, Any]] = [
+    ("api_url", "https://a.test", "apiUrl", "https://b.test", ("AMP_API_URL", "https://c.test"), DEFAULT_API_URL),
     ("proxy", "http://a.test:1", "proxy", "http://u:pass@b.test:2", None, None),
     ("ca_file", str(CERTIFICATE), "caFile", str(CERTIFICATE.parent / ".." / "data" / CERTIFICATE.name), None, None),
-    ("timeout", 7.5, "timeout", 8.25, None, 120.0),
+    ("timeout", 7.5, "timeout", 8.25, ("AMP_TIMEOUT", 9.5), 120.0),
     ("concurrency", 3, "concurrency", 4, None, 16),
 ]
 """Of each field of `Access` but the key: a value for `Settings`, the key and a value in the stack's configuration, the
-environment variable, the default."""
+environment variable and a value in it, the default."""
 
 
 @pytest.mark.parametrize(
     ("name", "own", "key", "of_stack", "variable", "default"), PLACES, ids=[place[0] for place in PLACES]
 )
 def test_settings_come_before_the_stack_and_the_environment(
-    *, name: str, own: Any, key: str, of_stack: Any, variable: str | None, default: Any
+    *, name: str, own: Any, key: str, of_stack: Any, variable: tuple[str, Any] | None, default: Any
 ) -> None:
     """Of each setting what `Settings` says, else the stack's configuration, else the environment, else a default."""
 
@@ -132,12 +132,12 @@ def test_settings_come_before_the_stack_and_the_environment(
         return getattr(settings.resolve({"ampersand:apiKey": KEY, **config}, environ), name)
 
     config = {f"ampersand:{key}": f" {of_stack}\n"}
-    environ = {} if variable is None else {variable: "https://c.test"}
+    environ = {} if variable is None else {variable[0]: f" {variable[1]}\n"}
     assert found(Settings(**{name: own}), config, environ) == own
     assert type(found(Settings(**{name: own}), config, environ)) is type(own)
     assert found(Settings(), config, environ) == of_stack
     assert type(found(Settings(), config, environ)) is type(of_stack)
-    assert found(Settings(), {f"ampersand:{key}": " "}, environ) == (environ[variable] if variable else default)
+    assert found(Settings(), {f"ampersand:{key}": " "}, environ) == (variable[1] if variable else default)
     assert found(Settings(), {}, {}) == default
 
 
@@ -323,7 +323,7 @@ def test_an_argument_that_is_none_is_named() -> None:
             (
                 "timeout",
                 value,
-                "ampersand:timeout must be a number of seconds, more than 0 and 3600 at the most",
+                "ampersand:timeout (or AMP_TIMEOUT) must be a number of seconds, more than 0 and 3600 at the most",
             )
             for value in ("soon", "0", "-3", "4000", "nan", "inf", "true", "1 s")
         ),

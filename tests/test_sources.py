@@ -193,6 +193,21 @@ def test_names_of_files_are_shown_on_one_line(tmp_path: Path) -> None:
     assert unread.reason.isprintable()
 
 
+def test_what_decides_and_could_not_be_read_is_an_error(tmp_path: Path) -> None:
+    """A connection is neither chosen nor left out in silence by a field that has a wrong type."""
+    content = [connection("a"), connection("b", group=7), connection("c", group={"groupRef": 7})]
+    file = tmp_path / "input.json"
+    file.write_text(json.dumps(content))
+    part = from_file(str(file), Filters(group_ref="acme"), for_rules=True)
+    assert ids(part) == ["a"]
+    assert part.source.error == (
+        "1 connection could not be chosen or left out: group could not be read; "
+        "1 connection could not be chosen or left out: group.groupRef could not be read"
+    )
+    assert from_file(str(file), Filters(provider="salesforce")).source.error is None
+    assert from_file(str(file), Filters(consumer_ref="x")).source.error is None
+
+
 @pytest.mark.parametrize(
     ("filters", "expected"),
     [

@@ -78,7 +78,7 @@ def audit(  # noqa: PLR0913, PLR0917 - one parameter for each option
     """Judge connections by the rules, without a deployment.
 
     The rules, their configuration and the verdict are those of the policy pack. The API key is read from AMP_API_KEY,
-    the API's root from AMP_API_URL.
+    the API's root from AMP_API_URL, the seconds for one call from AMP_TIMEOUT (120 by default).
 
     \b
     Exit code:

@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ from pulumi_ampersand_policies.data_source import (
 )
 from pulumi_ampersand_policies.evaluation import Judged
 from pulumi_ampersand_policies.options import STANDARD_INPUT
-from pulumi_ampersand_policies.report import Source, SourceKind
+from pulumi_ampersand_policies.report import Source, SourceKind, count
 
 if TYPE_CHECKING:
     from pulumi_ampersand.client import Client
@@ -72,6 +73,17 @@ class Filters(NamedTuple):
         if query == Query():
             return inventory
         return inventory.where(lambda entry: query.matches((entry.connection, entry.observation)))
+
+    def unclear(self, inventory: Inventory) -> list[str]:
+        """What could not be chosen, because what decides it could not be read."""
+        query = self.checked()
+        if query == Query():
+            return []
+        fields = Counter(query.unclear((entry.connection, entry.observation)) for entry in inventory)
+        return [
+            f"{count(number, 'connection')} could not be chosen or left out: {field} could not be read"
+            for field, number in sorted((field, number) for field, number in fields.items() if field is not None)
+        ]
 
 
 @dataclass(frozen=True)
@@ -211,19 +223,19 @@ def _of_text(data: bytes, shown: str, filters: Filters, of_answer: Callable[[byt
         return _failed(kind, shown, "is UTF-16 text; save it as UTF-8" if data else "is empty")
     try:
         if not data.startswith(b"{"):
-            return _complete(kind, shown, filters.of(of_answer(data)), [])
+            return _chosen(kind, shown, of_answer(data), filters)
         content = _object(data)
         if "deployment" in content:
             kind = SourceKind.STATE
             return _of_state(kind, shown, content, filters)
         if "observations" in content:
-            inventory = filters.of(Inventory.from_saved(data))
-            return _complete(kind, shown, inventory, _failed_details(inventory))
+            inventory = Inventory.from_saved(data)
+            return _chosen(kind, shown, inventory, filters, _failed_details(filters.of(inventory)))
         if "schemaVersion" in content:
             return _failed(kind, shown, "is a report of an audit; to compare with it, give it as --baseline")
         if "status" in content:
             # The API's answer about a single connection.
-            return _complete(kind, shown, filters.of(of_answer(b"[" + data + b"]")), [])
+            return _chosen(kind, shown, of_answer(b"[" + data + b"]"), filters)
     except AnswerError as error:
         return _failed(kind, shown, error)
     return _failed(
@@ -301,7 +313,7 @@ def _of_state(kind: SourceKind, shown: str, content: Mapping[str, msgspec.Raw], 
     ]
     inventory = Inventory.merge([found for _, found in read if isinstance(found, Inventory)])
     errors = [f"{name}: {found}" for name, found in read if isinstance(found, str)]
-    return _complete(kind, shown, filters.of(inventory), errors)
+    return _chosen(kind, shown, inventory, filters, errors)
 
 
 _INPUTS: Final = ("connections", "observations", "project")
@@ -335,6 +347,11 @@ def _of_inputs(inputs: Any) -> Inventory | str:
         return Inventory.from_documents(connections, observations, project if isinstance(project, str) else "")
     except AnswerError as error:
         return str(error)
+
+
+def _chosen(kind: SourceKind, name: str, inventory: Inventory, filters: Filters, errors: Iterable[str] = ()) -> Part:
+    """What of a source is judged."""
+    return _complete(kind, name, filters.of(inventory), [*errors, *filters.unclear(inventory)])
 
 
 def _complete(kind: SourceKind, name: str, inventory: Inventory, errors: Iterable[str]) -> Part:

@@ -274,7 +274,8 @@ class Exchange:
             if not isinstance(exc, httpx.ConnectTimeout):
                 what = f"the server sent nothing for {self._limits.read:g} s"
             raise _AttemptError(TransportError(f"{doing}: {what}; {_CHECK_NETWORK}"), repeatable=safe) from exc
-        except httpx.InvalidURL:
+        except (httpx.InvalidURL, UnicodeError):
+            # A host can have a form in which no name server would be asked for it.
             raise _AttemptError(SettingsError(f"{doing}: ampersand:apiUrl (or AMP_API_URL) is no URL")) from None
         except httpx.ProtocolError as exc:
             # What comes after a colon quotes what the server sent, which may echo the key.
@@ -380,8 +381,8 @@ _CHECK_CERTIFICATE: Final = (
 )
 _CHECK_NETWORK: Final = "check the network, proxy and ampersand:apiUrl"
 _FILTER: Final = "filter by provider, group_ref or consumer_ref"
-_TIME: Final = f"{_FILTER}, or raise ampersand:timeout"
-_LATER: Final = "try again later, or raise ampersand:timeout"
+_TIME: Final = f"{_FILTER}, or raise ampersand:timeout (or AMP_TIMEOUT)"
+_LATER: Final = "try again later, or raise ampersand:timeout (or AMP_TIMEOUT)"
 _REDIRECTED: Final = (
     "Redirects aren't followed, for they would carry the API key: set ampersand:apiUrl to the API itself"
 )

@@ -71,6 +71,13 @@ class Query:
             and _is(self.consumer_ref, consumer.ref if consumer else None)
         )
 
+    def unclear(self, pair: Found) -> str | None:
+        """Which field that decides whether a connection matches could not be read, if there is one."""
+        gaps = pair[1].gaps
+        asked = {"group": self.group_ref, "consumer": self.consumer_ref} if gaps else {}
+        fields = [field for name, value in asked.items() if value is not None for field in (name, f"{name}.{name}Ref")]
+        return next((field for field in fields if field in gaps), None)
+
 
 def _is(wanted: str | None, value: str | None) -> bool:
     """Whether a filter lets a value pass; what was read has been made harmless."""

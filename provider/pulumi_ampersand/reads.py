@@ -159,7 +159,9 @@ class Reads:
             whole = self._answers.get((_LIST, project, None, None, None))
         if whole is None or not whole.done() or whole.exception() is not None:
             return None
-        return [pair for pair in cast("list[Found]", whole.result()) if query.matches(pair)]
+        pairs = cast("list[Found]", whole.result())
+        # Of what could not be read, the API knows more.
+        return None if any(map(query.unclear, pairs)) else [pair for pair in pairs if query.matches(pair)]
 
     def _one(self, project: str, name: str, refresh: Refresh | None, *, told: bool) -> Found:
         if told:

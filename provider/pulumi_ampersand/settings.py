@@ -126,7 +126,7 @@ class Settings:
             HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY)
         ca_file: A file with the certificate authorities to trust, PEM. (``ampersand:caFile``, SSL_CERT_FILE)
         timeout: Seconds for a call, repetitions included, or for the details of a read together; 120 by default.
-            (``ampersand:timeout``)
+            (``ampersand:timeout``, AMP_TIMEOUT)
         concurrency: How many requests may be under way at once, 1 to 256; 16 by default. (``ampersand:concurrency``)
 
     Raises:
@@ -196,7 +196,7 @@ class Settings:
             key, source = _first(environ.get(variable)), variable
         if not key:
             raise SettingsError(f"no API key; {_how_to_set(config_key, variable)}")
-        timeout = _first(config.get(f"{NAMESPACE}:timeout"))
+        timeout = _first(config.get(f"{NAMESPACE}:timeout"), environ.get("AMP_TIMEOUT"))
         concurrency = _first(config.get(f"{NAMESPACE}:concurrency"))
         return Access(
             ApiKey(key, source if self.api_key_config or self.api_key_env else _DEFAULT_PLACES[0]),
@@ -207,7 +207,8 @@ class Settings:
             ),
             proxy=self.proxy or _first(config.get(f"{NAMESPACE}:proxy")) or None,
             ca_file=self._ca_file(config),
-            timeout=self.timeout or (_seconds(timeout, f"{NAMESPACE}:timeout") if timeout else DEFAULT_TIMEOUT),
+            timeout=self.timeout
+            or (_seconds(timeout, f"{NAMESPACE}:timeout (or AMP_TIMEOUT)") if timeout else DEFAULT_TIMEOUT),
             concurrency=self.concurrency
             or (_count(concurrency, f"{NAMESPACE}:concurrency") if concurrency else DEFAULT_CONCURRENCY),
         )

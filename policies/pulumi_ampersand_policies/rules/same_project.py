@@ -1,8 +1,9 @@
 """``same-project``: connection, group, consumer and provider app belong to one project.
 
 Broken when their project IDs differ: a customer's connection was made with another project's app, say, or moved. A
-group, consumer or provider app that the connection doesn't have is nothing to compare; one that is there without a
-project ID, and a connection without one, are not evaluated, unless those that are known differ already.
+group, consumer or provider app that the connection doesn't have is nothing to compare; one that could not be read, or
+is there without a project ID, and a connection without one, are not evaluated, unless those that are known differ
+already.
 """
 
 from __future__ import annotations
@@ -25,10 +26,18 @@ def check(inventory: Inventory, _options: Options, _now: datetime) -> Iterator[B
             connection.consumer,
             connection.provider_app,
         )
-        if project is not None and all(part is None or part.project_id == project for part in (group, consumer, app)):
+        gaps = entry.observation.gaps
+        alike = project is not None and all(
+            part is None or part.project_id == project for part in (group, consumer, app)
+        )
+        if alike and not gaps:
             continue
         parts = {"group": group, "consumer": consumer, "providerApp": app}
-        projects = {"connection": project} | {name: part.project_id for name, part in parts.items() if part is not None}
+        projects = {"connection": project} | {
+            name: part.project_id if part is not None else None
+            for name, part in parts.items()
+            if part is not None or name in gaps
+        }
         known = {project for project in projects.values() if project is not None}
         if len(known) > 1:
             listed = ", ".join(f"{name} {project}" for name, project in projects.items() if project is not None)

@@ -2,8 +2,9 @@
 
 Broken by every connection of several that share project, provider, group, consumer and workspace: nobody can tell which
 of them an integration uses. A workspace that isn't known, or a missing group or consumer, counts as a value of its own;
-where both group and consumer are missing, whose the connection is isn't known, so it is not evaluated. Judged over
-everything that a stack reads, so two data sources that read the same connection don't break it.
+where both group and consumer are missing, or something of these could not be read, whose the connection is isn't known,
+so it is not evaluated. Judged over everything that a stack reads, so two data sources that read the same connection
+don't break it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pulumi_ampersand.inventory import Entry, Inventory, by_id
 from pulumi_ampersand_policies.grant import why_missing
 from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
 
+_COMPARED = ("group", "group.groupRef", "consumer", "consumer.consumerRef", "providerWorkspaceRef")
 _SHOWN = 3
 """How many of the others a finding names."""
 
@@ -27,8 +29,10 @@ def check(inventory: Inventory, _options: Options, _now: datetime) -> Iterator[B
         connection = entry.connection
         group = None if connection.group is None else connection.group.ref
         consumer = None if connection.consumer is None else connection.consumer.ref
-        if group is None and consumer is None:
-            why = "; ".join(why_missing(entry, name) for name in ("group.groupRef", "consumer.consumerRef"))
+        gaps = entry.observation.gaps
+        lost = [name for name in _COMPARED if name in gaps] if gaps else []
+        if lost or (group is None and consumer is None):
+            why = "; ".join(why_missing(entry, name) for name in lost or ("group.groupRef", "consumer.consumerRef"))
             yield Unverified(f"whose it is is unknown: {why}", entry)
             continue
         alike[entry.project, connection.provider, group, consumer, connection.provider_workspace_ref].append(entry)
