@@ -541,7 +541,8 @@ class TestDeadline:
         assert {gap(found, name).count("not begun within 10 s") for name in names[11:]} == {1}
         assert gap(found, names[-1]) == (
             f'its details could not be read: reading connection "{names[-1]}" of project "crm" at http://x.test: '
-            "not begun within 10 s; filter by provider, group_ref or consumer_ref, or raise ampersand:timeout (or AMP_TIMEOUT)"
+            "not begun within 10 s; filter by provider, group_ref or consumer_ref, "
+            "or raise ampersand:timeout (or AMP_TIMEOUT)"
         )
         assert fake.clock() == 11.0
 

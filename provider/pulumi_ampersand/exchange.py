@@ -46,6 +46,8 @@ _Item = TypeVar("_Item")
 _REPEATABLE_STATUS: Final = frozenset({408, 429, 500, 502, 503, 504})
 _PROBLEM_LIMIT: Final = 64 * 1024
 """Bytes of an error answer that are looked at; a proxy's error page may be longer, and none of it is shown."""
+_HEAD_LIMIT: Final = 1024 * 1024
+"""Bytes of an answer that aren't its body; httpx takes no head of more than 100 KiB, but any number of interim ones."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,7 @@ class Limits:
         connect: Seconds to wait for a connection.
         read: Seconds to wait for each part of an answer.
         total: Seconds for the whole call, retries and waiting included, or for several calls together that do one
-            thing. Checked whenever a part of the body arrives and before each try, so that a silent server can overrun
-            it by one ``read``.
+            thing.
         attempts: How often a call is tried in all.
         answer: The largest answer in bytes, after decompression.
     """
@@ -258,17 +259,20 @@ class Exchange:
         """One try. Everything that can fail leaves as an `_AttemptError`, which knows whether another try is safe."""
         idempotent = method == "GET"
         await self._turn(doing, deadline)
+        allowance = _Allowance(doing, self._limits, self._clock, deadline)
         try:
-            response = await self._network.open(method, url, query)
+            response = await self._network.open(method, url, query, allowance)
             try:
                 if response.is_success:
-                    body = await self._body(response, doing, deadline)
+                    body = await self._body(response, allowance)
                     self._pace.succeeded()
                     return body
-                error = await self._refusal(response, doing, deadline)
+                error = await self._refusal(response, allowance)
             finally:
                 await self._network.finish(response)
         except httpx.TimeoutException as exc:
+            if self._clock() >= deadline:
+                raise allowance.over() from None
             safe = idempotent or isinstance(exc, httpx.ConnectTimeout)
             what = f"connecting took more than {self._limits.connect:g} s"
             if not isinstance(exc, httpx.ConnectTimeout):
@@ -312,38 +316,35 @@ class Exchange:
         if self._clock() > deadline:
             raise _AttemptError(DeadlineExceededError(f"{doing}: not begun within {total}; {_TIME}"))
 
-    async def _body(self, response: httpx.Response, doing: str, deadline: float) -> bytes:
-        body = await self._receive(response, self._limits.answer, doing, deadline)
+    async def _body(self, response: httpx.Response, allowance: _Allowance) -> bytes:
+        body = await self._receive(response, self._limits.answer, allowance)
         if len(body) > self._limits.answer:
-            size = self._limits.answer // 1024**2
-            raise _AttemptError(AnswerError(f"{doing}: the answer is larger than {size} MiB; {_FILTER}"))
+            raise allowance.too_much()
         return body
 
-    async def _receive(self, response: httpx.Response, limit: int, doing: str, deadline: float) -> bytes:
+    async def _receive(self, response: httpx.Response, limit: int, allowance: _Allowance) -> bytes:
         """Up to ``limit`` bytes of an answer, and some more where there are more."""
         if response.headers.get("content-encoding", "identity").strip().lower() not in {"identity", "gzip"}:
             # Compressed twice, 10 kB are 10 GB, and the decoder gives them all at once.
             raise _AttemptError(
-                AnswerError(f"{doing}: the answer is compressed otherwise than asked for; {_CHECK_NETWORK}")
+                AnswerError(f"{allowance.doing}: the answer is compressed otherwise than asked for; {_CHECK_NETWORK}")
             )
         chunks: list[bytes] = []
         size = 0
+        allowance.begun = True
 
         def enough(chunk: bytes) -> bool:
             nonlocal size
             chunks.append(chunk)
             size += len(chunk)
-            if size <= limit and self._clock() > deadline:
-                total = f"{self._limits.total:g} s"
-                raise _AttemptError(
-                    DeadlineExceededError(f"{doing}: the answer wasn't complete after {total}; {_TIME}")
-                )
+            if size <= limit:
+                allowance.seconds()
             return size > limit
 
         await self._network.read(response, enough)
         return b"".join(chunks)
 
-    async def _refusal(self, response: httpx.Response, doing: str, deadline: float) -> ApiError:
+    async def _refusal(self, response: httpx.Response, allowance: _Allowance) -> ApiError:
         from pulumi_ampersand.problem import Problem  # noqa: PLC0415 - pydantic costs as much as httpx, for errors only
 
         status = response.status_code
@@ -351,9 +352,7 @@ class Exchange:
         if "json" in response.headers.get("content-type", "").lower():
             # The status says the most: a broken explanation must not hide it.
             with suppress(_AttemptError, httpx.TransportError, httpx.DecodingError):
-                problem = Problem.parse(
-                    (await self._receive(response, _PROBLEM_LIMIT, doing, deadline))[:_PROBLEM_LIMIT]
-                )
+                problem = Problem.parse((await self._receive(response, _PROBLEM_LIMIT, allowance))[:_PROBLEM_LIMIT])
         cut = self._access.api_key.cut_from
         detail = cut(one_line(problem.explanation())) or responses.get(status, "unknown status")
         remedy = cut(one_line(problem.remedy)) or _REMEDIES.get(status, "")
@@ -366,7 +365,7 @@ class Exchange:
             detail, remedy = f"redirect to {cut(one_line(target))}", _REDIRECTED
         after = _header_time(response.headers.get("retry-after"), self.now)
         return api_error_type(status)(
-            doing,
+            allowance.doing,
             status=status,
             detail=detail,
             remedy=remedy,
@@ -450,6 +449,52 @@ class _LogFilter(logging.Filter):
         if clean != message:
             record.msg, record.args = clean, ()
         return True
+
+
+class _Allowance:
+    """What a try may take, as `pulumi_ampersand.network.Bound` has it.
+
+    Args:
+        doing: What the call is for.
+        limits: Its bounds.
+        clock: A clock in seconds.
+        deadline: By when the call must be done.
+
+    Attributes:
+        doing: See above.
+        begun: Whether there is something of an answer.
+    """
+
+    def __init__(self, doing: str, limits: Limits, clock: Callable[[], float], deadline: float) -> None:
+        self.doing = doing
+        self._limits = limits
+        self._clock = clock
+        self._deadline = deadline
+        self._bytes = 0
+        self.begun = False
+
+    def seconds(self) -> float:
+        left = self._deadline - self._clock()
+        if left < 0:
+            raise self.over()
+        # A socket with no time at all doesn't wait, and says something else.
+        return max(left, 0.001)
+
+    def arrived(self, size: int) -> None:
+        self._bytes += size
+        self.begun = self.begun or size > 0
+        # The body is counted by itself, too, once it is decompressed.
+        if self._bytes > self._limits.answer + _HEAD_LIMIT:
+            raise self.too_much()
+
+    def over(self) -> _AttemptError:
+        what = "the answer wasn't complete" if self.begun else "no answer"
+        return _AttemptError(DeadlineExceededError(f"{self.doing}: {what} after {self._limits.total:g} s; {_TIME}"))
+
+    def too_much(self) -> _AttemptError:
+        """What to raise when more has come than is taken."""
+        size = self._limits.answer // 1024**2
+        return _AttemptError(AnswerError(f"{self.doing}: the answer is larger than {size} MiB; {_FILTER}"))
 
 
 class _AttemptError(Exception):

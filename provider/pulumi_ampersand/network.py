@@ -8,21 +8,39 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any, Final, Generic, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
+import httpcore
 import httpx
 
 _T = TypeVar("_T")
 _Item = TypeVar("_Item")
-_Http = TypeVar("_Http")
+_Client = TypeVar("_Client")
+
+
+class Bound(Protocol):
+    """How long a server may be waited for, and how much it may send, in heads and between parts of a body, too.
+
+    What raises here leaves the network as it is.
+    """
+
+    def seconds(self) -> float:
+        """The seconds that are left; raises if there are none."""
+
+    def arrived(self, size: int) -> None:
+        """So many bytes have come; raises if that is too much."""
+
+    def over(self) -> Exception:
+        """What to raise when the seconds that were left are over."""
 
 
 class Network(Protocol):
     """Requests, and the passing of time between them."""
 
-    async def open(self, method: str, url: str, query: dict[str, str]) -> httpx.Response:
-        """Send a request; the answer's body isn't read yet."""
+    async def open(self, method: str, url: str, query: dict[str, str], bound: Bound) -> httpx.Response:
+        """Send a request; the answer's body isn't read yet. ``bound`` holds until `finish`, and may raise here, too."""
 
     async def read(self, response: httpx.Response, enough: Callable[[bytes], bool]) -> None:
         """Hand over a body part by part, until there is no more or ``enough`` says so."""
@@ -73,7 +91,7 @@ def blocking(
         sleep: Waits that many seconds.
     """
     hooks = {"response": [look]}
-    clients = _Clients(lambda: httpx.Client(transport=transport, event_hooks=hooks, **options))
+    clients = _Clients(lambda: _Http(httpx.Client(transport=transport, event_hooks=hooks, **options)))
     return _Blocking(clients, at_once, sleep)
 
 
@@ -99,11 +117,40 @@ def awaiting(
         look(response)
 
     hooks = {"response": [hook]}
-    clients = _Clients(lambda: httpx.AsyncClient(transport=transport, event_hooks=hooks, **options))
+    clients = _Clients(lambda: _Http(httpx.AsyncClient(transport=transport, event_hooks=hooks, **options)))
     return _Awaiting(clients, at_once, sleep)
 
 
-class _Clients(Generic[_Http]):
+class _Http(Generic[_Client]):
+    """A client of httpx, and what bounds the request that it has under way."""
+
+    def __init__(self, client: _Client) -> None:
+        self.client = client
+        self.bound: Bound | None = None
+
+    def request(self, method: str, url: str, query: dict[str, str], bound: Bound, trace: Any) -> httpx.Request:
+        """A request, each of whose steps ``trace`` is told of."""
+        self.bound = bound
+        client = cast("httpx.Client | httpx.AsyncClient", self.client)
+        left, usual = bound.seconds(), client.timeout
+        timeout = {kind: left if limit is None else min(left, limit) for kind, limit in usual.as_dict().items()}
+        return client.build_request(
+            method, url, params=query, timeout=httpx.Timeout(**timeout), extensions={"trace": trace}
+        )
+
+    def arrived(self, data: bytes) -> bytes:
+        """The same data, of which the bound has been told."""
+        cast("Bound", self.bound).arrived(len(data))
+        return data
+
+
+def _opened(told: Mapping[str, Any]) -> Any:
+    """The connection that httpx has just opened, if that is what a step was about."""
+    stream = told.get("return_value")
+    return stream if hasattr(stream, "get_extra_info") and hasattr(stream, "read") else None
+
+
+class _Clients(Generic[_Client]):
     """A client of httpx for each request under way, each with one connection.
 
     One client for all would look through all its connections several times for each request: 64 of them take longer
@@ -113,12 +160,12 @@ class _Clients(Generic[_Http]):
         make: Makes a client. The first is made at once, so that wrong settings are seen at once.
     """
 
-    def __init__(self, make: Callable[[], _Http]) -> None:
+    def __init__(self, make: Callable[[], _Http[_Client]]) -> None:
         self._make = make
-        self.made: deque[_Http] = deque([make()])
-        self._free: deque[_Http] = deque(self.made)
+        self.made: deque[_Http[_Client]] = deque([make()])
+        self._free: deque[_Http[_Client]] = deque(self.made)
 
-    def take(self) -> _Http:
+    def take(self) -> _Http[_Client]:
         """One that nobody uses, the last used first: its connection is the likeliest to be open still."""
         try:
             return self._free.pop()
@@ -127,7 +174,7 @@ class _Clients(Generic[_Http]):
             self.made.append(http)
             return http
 
-    def give_back(self, http: _Http) -> None:
+    def give_back(self, http: _Http[_Client]) -> None:
         """Nobody uses it any more."""
         self._free.append(http)
 
@@ -143,10 +190,22 @@ class _Blocking:
         self._slots = threading.BoundedSemaphore(at_once)
         self._sleep = sleep
 
-    async def open(self, method: str, url: str, query: dict[str, str]) -> httpx.Response:
+    async def open(self, method: str, url: str, query: dict[str, str], bound: Bound) -> httpx.Response:
         http = self._clients.take()
+
+        def trace(_step: str, told: Mapping[str, Any]) -> None:
+            if (stream := _opened(told)) is not None:
+                stream.read = bounded(stream.read)
+
+        def bounded(read: Callable[[int, float], bytes]) -> Callable[[int, float | None], bytes]:
+            def read_bounded(size: int, timeout: float | None = None) -> bytes:
+                with _waiting(http, timeout) as seconds:
+                    return http.arrived(read(size, seconds))
+
+            return read_bounded
+
         try:
-            response = http.send(http.build_request(method, url, params=query), stream=True)
+            response = http.client.send(http.request(method, url, query, bound, trace), stream=True)
         except BaseException:
             self._clients.give_back(http)
             raise
@@ -185,7 +244,24 @@ class _Blocking:
 
     async def close(self) -> None:
         for http in self._clients.made:
-            http.close()
+            http.client.close()
+
+
+@contextmanager
+def _waiting(http: _Http[Any], timeout: float | None) -> Iterator[float]:
+    """The seconds for which a read may wait by what bounds the request under way.
+
+    httpx bounds each read, so that a server may go on for ever, a byte at a time. It tells what it decodes of a body,
+    but nothing of heads and of what decodes to nothing; all of that passes through reads.
+    """
+    bound = cast("Bound", http.bound)
+    left = bound.seconds()
+    try:
+        yield left if timeout is None else min(left, timeout)
+    except httpcore.ReadTimeout:
+        if timeout is None or left <= timeout:
+            raise bound.over() from None
+        raise
 
 
 class _Awaiting:
@@ -202,10 +278,22 @@ class _Awaiting:
         self._slots = asyncio.BoundedSemaphore(at_once)
         self._sleep = sleep or asyncio.sleep
 
-    async def open(self, method: str, url: str, query: dict[str, str]) -> httpx.Response:
+    async def open(self, method: str, url: str, query: dict[str, str], bound: Bound) -> httpx.Response:
         http = self._clients.take()
+
+        async def trace(_step: str, told: Mapping[str, Any]) -> None:
+            if (stream := _opened(told)) is not None:
+                stream.read = bounded(stream.read)
+
+        def bounded(read: Callable[[int, float], Awaitable[bytes]]) -> Callable[[int, float | None], Awaitable[bytes]]:
+            async def read_bounded(size: int, timeout: float | None = None) -> bytes:
+                with _waiting(http, timeout) as seconds:
+                    return http.arrived(await read(size, seconds))
+
+            return read_bounded
+
         try:
-            response = await http.send(http.build_request(method, url, params=query), stream=True)
+            response = await http.client.send(http.request(method, url, query, bound, trace), stream=True)
         except BaseException:
             self._clients.give_back(http)
             raise
@@ -245,4 +333,4 @@ class _Awaiting:
 
     async def close(self) -> None:
         for http in self._clients.made:
-            await http.aclose()
+            await http.client.aclose()
