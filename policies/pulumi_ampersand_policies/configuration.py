@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
 from pydantic import ValidationError
 
@@ -26,6 +26,9 @@ WAIVERS: Final = "waivers"
 
 ENVIRONMENTS: Final = "environments"
 """Pulumi's own key in the file: names of ESC environments, which the CLI takes out before packs see the rest."""
+_LONGEST: Final = 2000
+"""Characters of one mistake: it may quote what was given, which may be long."""
+
 _LEVELS: Final = [level.value for level in Enforcement]
 
 
@@ -37,7 +40,7 @@ class ConfigurationError(Exception):
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(one_line(problem) for problem in problems)
+        self.problems = tuple(one_line(problem, _LONGEST) for problem in problems)
         super().__init__("; ".join(self.problems))
 
 
@@ -103,7 +106,7 @@ def parse(text: str, source: str, rules: Sequence[Rule[Any]] = RULES) -> Configu
     """
     try:
         # The engine, too, takes an empty file for an empty configuration.
-        content = json.loads(text.strip() or "{}", object_pairs_hook=_once)
+        content = json.loads(text.strip() or "{}", object_pairs_hook=_once, parse_constant=_no_number)
     except _TwiceError as error:
         raise ConfigurationError([f'{source}: "{error}" is there twice']) from None
     except (ValueError, RecursionError) as error:
@@ -141,6 +144,11 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise _TwiceError(key)
         found[key] = value
     return found
+
+
+def _no_number(name: str) -> NoReturn:
+    """Python takes three names for numbers that JSON doesn't have, and Pulumi's engine doesn't read."""
+    raise ValueError(f"{name} is no number")
 
 
 def default(rules: Sequence[Rule[Any]] = RULES) -> Configuration:
@@ -227,12 +235,20 @@ def _options(rule: Rule[Any], given: Mapping[str, Any], source: str, problems: l
     if not given:
         # The same as validating nothing, which would cost each rule 2 ms at the start of every preview.
         return rule.options.model_construct()  # type: ignore[no-any-return]
-    given = _whole_numbers(given)
     try:
+        given = _whole_numbers(given)
         # Strict, so that nothing passes here that the schema forbids.
         return rule.options.model_validate_json(json.dumps(given), strict=True)  # type: ignore[no-any-return]
+    except RecursionError:
+        problems.append(f"{source}: {rule.id}: its options are nested too deeply")
+        return None
     except ValidationError as error:
-        fine = [explain(e, rule.options) for e in error.errors()]
+        fine = [
+            "holds half of a surrogate pair, which is no text"
+            if e["type"] == "json_invalid"
+            else explain(e, rule.options)
+            for e in error.errors()
+        ]
     from jsonschema import Draft202012Validator  # noqa: PLC0415 - a third of a pack's start, for mistakes only
 
     errors = list(Draft202012Validator(rule.schema).iter_errors(given))

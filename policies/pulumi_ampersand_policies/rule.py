@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 
-_PERCENT: Final = r"^(100|[0-9]{1,2}(\.[0-9]+)?)%$"
+_PERCENT: Final = r"^(100|[0-9]{1,2}(\.[0-9]{1,9})?)%$"
 _TOLERANCE: Final = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": _PERCENT}]}
 
 

@@ -325,7 +325,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict) and SIGNATURE in value and isinstance(value.get("plaintext"), str):
         try:
             return json.loads(value["plaintext"])
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
     return value
 

@@ -263,7 +263,11 @@ def _entries(data: bytes, kind: type, what: str) -> list[tuple[dict[str, Any], d
     except _UNDECODABLE as error:
         raise AnswerError(f"expected a JSON array of {what}: {error}") from None
     decoder = _decoder(kind)
-    return [_entry(entry, decoder, f"{what}[{position}]") for position, entry in enumerate(entries)]
+    try:
+        return [_entry(entry, decoder, f"{what}[{position}]") for position, entry in enumerate(entries)]
+    except RecursionError:
+        # Looking at an entry by itself takes more of the stack than the whole did.
+        raise AnswerError(f"expected a JSON array of {what}: it is nested too deeply") from None
 
 
 @cache

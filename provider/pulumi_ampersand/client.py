@@ -160,8 +160,11 @@ class Calls:
         told = details != "never"
         params = {"includeRefreshToken": "true" if told else None, "refresh": refresh}
         path = _connection_path(project, connection_id)
-        body = await self._exchange.call("GET", path, doing, params, deadline=deadline)
-        found = self._read(lambda data: read_connection(data, refresh_token_told=told), body, doing)
+        found = self._read(
+            lambda data: read_connection(data, refresh_token_told=told),
+            await self._exchange.call("GET", path, doing, params, deadline=deadline),
+            doing,
+        )
         if found[0].id != harmless(encodable(connection_id)):
             raise AnswerError(f'{doing} at {self._root}: the API sent connection "{found[0].id}" instead')
         return found
@@ -184,8 +187,13 @@ class Calls:
         checked_refresh(refresh, None)
         doing = f'reading the access token of connection "{connection_id}" of project "{project}"'
         params = {"includeCreds": "true", "refresh": refresh}
-        body = await self._exchange.call("GET", _connection_path(project, connection_id), doing, params)
-        return self._read(read_access_token, body, doing, "check the connection's provider and ID")
+        path = _connection_path(project, connection_id)
+        return self._read(
+            read_access_token,
+            await self._exchange.call("GET", path, doing, params),
+            doing,
+            "check the connection's provider and ID",
+        )
 
     async def list_projects(self) -> list[Project]:
         """The projects that the key can read.
@@ -206,8 +214,8 @@ class Calls:
             AmpersandError: See `pulumi_ampersand.errors`.
         """
         doing = f'making a re-authorisation link for connection "{connection_id}" of project "{project}"'
-        body = await self._exchange.call("PATCH", f"{_connection_path(project, connection_id)}:oauth-update", doing)
-        return self._read(_link, body, doing)
+        path = f"{_connection_path(project, connection_id)}:oauth-update"
+        return self._read(_link, await self._exchange.call("PATCH", path, doing), doing)
 
     def _read(
         self,
@@ -219,7 +227,10 @@ class Calls:
         try:
             return read(body)
         except AnswerError as error:
-            raise AnswerError(f"{doing} at {self._root}: {error}; {check}") from None
+            text = f"{doing} at {self._root}: {error}; {check}"
+        # Raised outside, and without the answer, for crash reporters show what the frames of an error hold.
+        del body
+        raise AnswerError(text)
 
 
 class AsyncClient(Calls):
