@@ -60,6 +60,11 @@ class Plugin:
         limits = [(f"grpc.max_{way}_message_length", 400 * 1024 * 1024) for way in ("receive", "send")]
         self.channel = grpc.insecure_channel(f"127.0.0.1:{int(line)}", options=limits)
 
+    @property
+    def process_id(self) -> int:
+        """The process."""
+        return self._process.pid
+
     def stop(self) -> str:
         """Interrupt it, as the engine and a terminal do; return what it wrote besides the port.
 

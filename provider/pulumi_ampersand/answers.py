@@ -41,11 +41,16 @@ def without_collection() -> Iterator[None]:
         yield
     finally:
         if enabled:
-            if not gc.get_freeze_count():
-                # Makes all objects old at once. The collector would look through the new ones as soon as it is on.
+            if gc.get_count()[0] > _MANY_OBJECTS and not gc.get_freeze_count():
+                # Makes all objects old at once. The collector would look through the new ones as soon as it is on. It
+                # finds what is old and garbage late, which a process that reads little and often would grow by.
                 gc.freeze()
                 gc.unfreeze()
             gc.enable()
+
+
+_MANY_OBJECTS: Final = 100_000
+"""So many that looking through them for cycles takes longer than to read a few connections."""
 
 
 @cache

@@ -25,6 +25,8 @@ from pulumi_ampersand.settings import Lookup, Settings, default_details
 _T = TypeVar("_T")
 
 _LIST: Final = "list"
+_MOST_LATER: Final = 32
+"""For how many groups of resources to wait for answers are kept."""
 
 
 class Reads:
@@ -68,10 +70,15 @@ class Reads:
         if not urns:
             return self
         with self._lock:
-            if urns not in self._later:
-                self._later[urns] = later = copy(self)
+            later = self._later.pop(urns, None)
+            if later is None:
+                later = copy(self)
                 later._begin()  # noqa: SLF001 - one of its own kind
-            return self._later[urns]
+            self._later[urns] = later
+            if len(self._later) > _MOST_LATER:
+                # Who waits for the same comes at about the same time; who comes later than so many others asks again.
+                del self._later[next(iter(self._later))]
+            return later
 
     def close(self) -> None:
         """Give back the connections to the server."""
