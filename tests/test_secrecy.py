@@ -1,20 +1,23 @@
-"""No credential gets out: not the API key, and none of the tokens and keys that the API answers with."""
+"""No credential gets out through Pulumi: not the API key, and none of the tokens and keys that the API answers with.
+
+What the commands say and write is in ``test_canaries.py``.
+"""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from canaries import canary, connection, files, leaks, misshapen
 from conftest import MakeStack
 from pulumi_ampersand.sandbox import Sandbox
 from stack import Result, Stack
 
 pytestmark = pytest.mark.engine
 
-KEY = "CANARY-api-key-4f1d"
+KEY = canary("api-key")
 
 PROGRAM = """
 import pulumi
@@ -36,8 +39,10 @@ logging.basicConfig(level=logging.DEBUG, filename=file, format="%(name)s %(messa
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """The API, whose answers hold all kinds of credentials."""
-    with Sandbox("mixed", api_key=KEY) as running:
+    """The API, whose answers hold all kinds of credentials, known and new, well-formed and not."""
+    odd = list(misshapen().items())[::5]
+    sent = [connection("conn_known"), *({**each, "id": f"conn_{name}"} for name, each in odd)]
+    with Sandbox(connections=[*Sandbox("mixed").connections, *sent], api_key=KEY) as running:
         yield running
 
 
@@ -48,27 +53,6 @@ def logs(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(LOG_EVERYTHING)
     return folder
-
-
-def leaks(text: str, sandbox: Sandbox) -> set[str]:
-    """The credentials in a text, in clear or as base64, in which states hold pickles."""
-    found = {secret for secret in sandbox.secrets if secret in text}
-    return found | {secret for secret in sandbox.secrets for form in encoded(secret) if form in text}
-
-
-def encoded(secret: str) -> list[str]:
-    """The middle of a secret's base64 form, which depends on where in a longer text it begins."""
-    return [base64.b64encode(b"x" * shift + secret.encode())[4:-4].decode() for shift in range(3)]
-
-
-def files(*folders: Path) -> dict[Path, str]:
-    """All that lies in some folders."""
-    return {
-        file: file.read_bytes().decode("utf-8", "replace")
-        for folder in folders
-        for file in folder.rglob("*")
-        if file.is_file()
-    }
 
 
 class Witness:
@@ -98,14 +82,17 @@ class Witness:
             shown = "\n".join(line for line in shown.splitlines() if not line.startswith('{"time":'))
         self.shown[f"verbose {arguments[0]}"] = shown
 
-    def found(self) -> dict[str, set[str]]:
+    def found(self) -> dict[str, list[str]]:
         """Where credentials were found: a command's output or a file."""
-        searched = {**self.shown, **{str(file): text for file, text in files(self.stack.folder, self.logs).items()}}
+        found = files(self.stack.folder, self.logs)
         # What was searched is what there was to find: credentials of all customers, logs of several processes.
         assert len(self.sandbox.secrets) > 10
-        assert "httpcore" in (self.logs / "debug.log").read_text()
-        assert all("Brightwater Logistics" in searched[place] for place in searched if "events-" in place)
-        return {place: leaked for place, text in searched.items() if (leaked := leaks(text, self.sandbox))}
+        assert all(leaks(secret) for secret in self.sandbox.secrets)
+        assert b"httpcore" in (self.logs / "debug.log").read_bytes()
+        # The names of files are content, too, and say nothing of customers.
+        assert all(b"Brightwater Logistics" in found[place] for place in found if Path(place).match("events-*.json"))
+        searched: dict[str, bytes | str] = {**self.shown, **found}
+        return {place: hits for place, text in searched.items() if (hits := leaks(text))}
 
 
 def test_key_in_the_configuration(make_stack: MakeStack, sandbox: Sandbox, logs: Path) -> None:
@@ -121,10 +108,14 @@ def test_key_in_the_configuration(make_stack: MakeStack, sandbox: Sandbox, logs:
     assert witness.run("refresh", "--yes", "--skip-preview", "--diff").code == 0
     # The engine logs each value that it sends to a provider or a pack, the stack's secrets included: no doing of ours.
     witness.run_verbosely("preview", *pack, without_engine=True)
-    sandbox.faults = ["key-echo"]
-    echoed = stack.preview(*pack).text
-    assert "[API key]" in echoed
-    witness.shown["key-echo"] = echoed
+    # The gate reads, and then the data source does.
+    for faults, said in (
+        (["key-echo"], ["[API key]"]),
+        (["redirect,times=1", "html,status=403"], ["redirect to", "403 Forbidden"]),
+    ):
+        sandbox.faults = faults
+        shown = witness.shown[str(faults)] = stack.preview(*pack).text
+        assert [text for text in said if text not in shown] == []
     witness.shown["export"] = stack.run("stack", "export", check=True).out
     assert witness.found() == {}
 
