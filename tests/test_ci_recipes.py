@@ -179,7 +179,7 @@ def test_forks_are_refused() -> None:
 def test_our_commands_exist(file: Path) -> None:
     """Every call of our program names a command and options that it has."""
     calls = commands(file, "pulumi-ampersand")
-    assert {ours(call)[0] for call in calls} <= {"pack init", "audit"}
+    assert {ours(call)[0] for call in calls} <= {"pack init", "config check", "audit"}
     assert calls
     for call in calls:
         assert options(call) <= ours(call)[1], " ".join(call)
