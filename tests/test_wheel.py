@@ -2,15 +2,18 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import venv
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from pulumi_ampersand_policies.profiles import PROFILES
+from pulumi_ampersand_policies.reports import FORMATS
 from pulumi_ampersand_policies.rules import RULES
 from stack import PACK, ROOT, Stack, clean_environment
 
@@ -18,11 +21,21 @@ CONSTRAINTS = ROOT / "tests" / "constraints.txt"
 TEMPLATE = PACK / "pulumi_ampersand_policies" / "pack_template"
 
 
-def pip(python: Path, *arguments: str) -> None:
-    """Run pip, with the versions that the other tests run with."""
+def lowest(folder: Path) -> Path:
+    """Constraints to the lowest versions that users may have."""
+    wanted = metadata.requires("pulumi-ampersand") or []
+    bounds = dict(re.findall(r"^([\w.-]+)[^>;]*>=([\w.]+)", "\n".join(wanted), re.MULTILINE))
+    assert {"pulumi", "pulumi-policy", "httpx", "pydantic", "jsonschema", "jinja2", "uvicorn"} <= {*bounds}
+    file = folder / "lowest.txt"
+    file.write_text("".join(f"{name}=={version}\n" for name, version in bounds.items()), "utf-8")
+    return file
+
+
+def pip(python: Path, *arguments: str, constraints: Path = CONSTRAINTS) -> None:
+    """Run pip, with the versions that the other tests run with, or others."""
     done = subprocess.run(
         [python, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments],
-        env=os.environ | {"PIP_CONSTRAINT": str(CONSTRAINTS)},
+        env=os.environ | {"PIP_CONSTRAINT": str(constraints)},
         capture_output=True,
         text=True,
         timeout=600,
@@ -67,20 +80,28 @@ def test_holds_what_users_need_and_nothing_else(wheel: Path) -> None:
 
 
 @pytest.mark.engine
-def test_is_enough_for_sandbox_data_source_and_pack(wheel: Path, tmp_path: Path, engine: Path) -> None:
-    """In a new environment, the sandbox serves, a stack reads it, and an initialised pack refuses the preview."""
+@pytest.mark.parametrize("versions", ["pinned", "lowest"])
+def test_is_enough_for_all_that_users_do(wheel: Path, tmp_path: Path, engine: Path, versions: str) -> None:
+    """In a new environment, the sandbox serves, a stack reads it, an initialised pack and an audit refuse it.
+
+    With the versions that are pinned for tests, and with the lowest that the package takes.
+    """
     home = tmp_path / "environment"
     venv.create(home, with_pip=True)
     programs = home / ("Scripts" if os.name == "nt" else "bin")
-    pip(programs / "python", "install", f"{wheel}[sandbox]")
+    constraints = CONSTRAINTS if versions == "pinned" else lowest(tmp_path)
+    pip(programs / "python", "install", f"{wheel}[sandbox,html]", constraints=constraints)
 
     environment = clean_environment(engine)
     environment["PATH"] = os.pathsep.join((str(engine), str(programs), environment["PATH"]))
     program = programs / "pulumi-ampersand"
 
-    def told(*arguments: str) -> str:
+    def told(*arguments: str, code: int = 0, **variables: str) -> str:
         command = [str(program), *arguments]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
+        env = environment | variables
+        done = subprocess.run(command, cwd=tmp_path, env=env, check=False, capture_output=True, text=True)
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Warning" not in done.stderr
         return done.stdout
 
     assert [line.split()[0] for line in told("rules").splitlines()] == [rule.id for rule in RULES]
@@ -108,9 +129,14 @@ def test_is_enough_for_sandbox_data_source_and_pack(wheel: Path, tmp_path: Path,
             preview = stack.preview(
                 "--policy-pack", str(pack), "--policy-pack-config", str(pack / "policy-config.json")
             )
+            forms = [part for name in FORMATS for part in ("--format", f"{name}=audit.{name}")]
+            told("audit", "--all-projects", "--save", "kept", *forms, code=1, **exports)
+            told("forecast", "--input", str(Path("kept", "proj_quickstart.json")), "--days", "30", code=0)
         finally:
             sandbox.terminate()
     assert "conn_brightwater_salesforce" in preview.out, preview.text
     assert "[mandatory] [severity: critical]  no-bad-credentials" in preview.out
     assert preview.code != 0
     assert sandbox.returncode == 0
+    written = {name: (tmp_path / f"audit.{name}").read_text("utf-8") for name in FORMATS}
+    assert all("no-bad-credentials" in text for text in written.values())
