@@ -145,7 +145,7 @@ def merged(info: Any, content: Mapping[str, Any]) -> dict[str, Any]:
                 entries[rule] = (level or before[0], {**before[1], **options})
     for policy in info.policies:
         schema = {"type": "object", "properties": json_format.MessageToDict(policy.configSchema.properties)}
-        jsonschema.validate(entries[policy.name][1], schema)
+        jsonschema.Draft202012Validator(schema).validate(entries[policy.name][1])
     value = proto.EnforcementLevel.Value
     return {
         rule: proto.PolicyConfig(enforcementLevel=value(level.upper()), properties=struct(options))
