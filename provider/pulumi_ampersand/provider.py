@@ -8,6 +8,8 @@ shows what it returns to policy packs, and hands it back as outputs, so that res
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 import threading
 import traceback
@@ -62,6 +64,7 @@ class ConnectionsProvider(ResourceProvider):
         self._reads: dict[Settings, Reads] = {}
         self._lock = threading.Lock()
         _say_expected_errors_plainly()
+        _end_with_the_engine()
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """Read the connections, unless what to read isn't known yet, and compare them with what is expected.
@@ -202,6 +205,25 @@ def _say_expected_errors_plainly() -> None:
     sdk = sys.modules["__main__"]
     if getattr(sdk, "traceback", None) is traceback:
         sdk.traceback = _PlainTraceback()  # type: ignore[attr-defined]
+
+
+def _end_with_the_engine() -> None:
+    """Have the SDK's server end when the engine is gone without a word, killed for example; it would stay for good.
+
+    Nobody reads its standard output then, which can be waited for. Elsewhere than on Linux it hasn't been tried.
+    """
+    server = getattr(sys.modules["__main__"], "__spec__", None)
+    if server is None or server.name != "pulumi.dynamic.__main__" or sys.platform != "linux":
+        return
+    unread = select.poll()
+    unread.register(1, 0)
+
+    def watch() -> None:
+        while not unread.poll():
+            pass
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 class _PlainTraceback:
