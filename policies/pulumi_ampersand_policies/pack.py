@@ -43,6 +43,9 @@ from pulumi_ampersand_policies.rules import RULES, readable_connections, verifia
 if TYPE_CHECKING:
     from pulumi_ampersand.client import Client
 
+# Looking for plugins of pydantic takes a part of the start of every preview, and none has a part in this process.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
 NAME: Final = "ampersand"
 STACK_TYPE: Final = "pulumi:pulumi:Stack"
 MESSAGE_LIMIT: Final = 400 * 1024 * 1024

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,7 +35,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def _drafted(path: Path) -> Iterator[BinaryIO]:
-    draft = path.with_name(f".{secrets.token_hex(8)}.draft")
+    draft = path.with_name(f".{os.urandom(8).hex()}.draft")
     try:
         with draft.open("xb") as file:
             if path.exists():
