@@ -151,11 +151,16 @@ class Servicer(proto.AnalyzerServicer):
         return proto.AnalyzerStackConfigureResponse()
 
     def Configure(self, request: proto.ConfigureAnalyzerRequest, _context: grpc.ServicerContext) -> empty_pb2.Empty:
-        """Check the pack's configuration. What is wrong becomes a violation: raising would print a traceback."""
+        """Check the pack's configuration. What is wrong becomes a violation: raising would print a traceback.
+
+        The engine takes its time until it shows the stack, in which the gate reads the API already.
+        """
         try:
             self._configuration = configured(request.policyConfig, self._rules)
         except ConfigurationError as error:
             self._problems = error.problems
+        if self._has_stack:
+            self._worker.submit(self._stack)
         return empty_pb2.Empty()
 
     def Analyze(self, request: proto.AnalyzeRequest, _context: grpc.ServicerContext) -> proto.AnalyzeResponse:

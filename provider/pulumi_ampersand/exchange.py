@@ -382,6 +382,7 @@ _CHECK_NETWORK: Final = "check the network, proxy and ampersand:apiUrl"
 _FILTER: Final = "filter by provider, group_ref or consumer_ref"
 _TIME: Final = f"{_FILTER}, or raise ampersand:timeout (or AMP_TIMEOUT)"
 _LATER: Final = "try again later, or raise ampersand:timeout (or AMP_TIMEOUT)"
+_SILENCE: Final = f"{_CHECK_NETWORK}, or raise ampersand:timeout (or AMP_TIMEOUT)"
 _REDIRECTED: Final = (
     "Redirects aren't followed, for they would carry the API key: set ampersand:apiUrl to the API itself"
 )
@@ -488,8 +489,8 @@ class _Allowance:
             raise self.too_much()
 
     def over(self) -> _AttemptError:
-        what = "the answer wasn't complete" if self.begun else "no answer"
-        return _AttemptError(DeadlineExceededError(f"{self.doing}: {what} after {self._limits.total:g} s; {_TIME}"))
+        what, mend = ("the answer wasn't complete", _TIME) if self.begun else ("no answer", _SILENCE)
+        return _AttemptError(DeadlineExceededError(f"{self.doing}: {what} after {self._limits.total:g} s; {mend}"))
 
     def too_much(self) -> _AttemptError:
         """What to raise when more has come than is taken."""
