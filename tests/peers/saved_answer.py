@@ -166,13 +166,14 @@ _WORLD_GIVEN: Final = ("María", "淳", "Ámara", "Zoë", "Inês", "Tomáš", "�
 _ALPHABET: Final = string.ascii_letters + string.digits + "-_"
 
 
-def write_saved_answer(path: Path, count: int, *, world: bool = False) -> int:
+def write_saved_answer(path: Path, count: int, *, world: bool = False, as_of: datetime = AS_OF) -> int:
     """Write an answer with so many connections, one at a time: what it holds never lies in memory.
 
     Args:
         path: The file.
         count: How many connections.
         world: Whether customers' names are of all scripts, and an ampersand is escaped as the API's encoder does it.
+        as_of: When it was saved.
 
     Returns:
         The size of the file in bytes.
@@ -180,21 +181,24 @@ def write_saved_answer(path: Path, count: int, *, world: bool = False) -> int:
     encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
     with path.open("w", encoding="utf-8", newline="\n") as file:
         before = "["
-        for connection in connections(count, world=world):
+        for connection in connections(count, world=world, as_of=as_of):
             file.write(before + encoder.encode(connection).replace("&", "\\u0026"))
             before = ","
         file.write("]\n")
     return path.stat().st_size
 
 
-def connections(count: int, *, world: bool = False) -> Iterator[dict[str, Any]]:
-    """Generate the connections."""
+def connections(count: int, *, world: bool = False, as_of: datetime = AS_OF) -> Iterator[dict[str, Any]]:
+    """Generate the connections.
+
+    Which of them break a rule about time stays the same for five hours from ``as_of`` on.
+    """
     chance = random.Random(4711)
     noise = "".join(chance.choices(_ALPHABET, k=1 << 16))
     apps = {provider.name: _app(provider, chance) for provider in PROVIDERS}
     weights = [provider.weight for provider in PROVIDERS]
     for number, provider in enumerate(chance.choices(PROVIDERS, weights, k=count)):
-        yield _connection(number, provider, apps[provider.name], chance, noise, world=world)
+        yield _connection(number, provider, apps[provider.name], chance, noise, as_of=as_of, world=world)
 
 
 def _app(provider: Provider, chance: random.Random) -> dict[str, Any]:
@@ -209,12 +213,19 @@ def _app(provider: Provider, chance: random.Random) -> dict[str, Any]:
 
 
 def _connection(
-    number: int, provider: Provider, app: dict[str, Any], chance: random.Random, noise: str, *, world: bool
+    number: int,
+    provider: Provider,
+    app: dict[str, Any],
+    chance: random.Random,
+    noise: str,
+    *,
+    as_of: datetime,
+    world: bool,
 ) -> dict[str, Any]:
     fate = chance.random()
     bad, unscoped, ending, denied = fate < 0.02, 0.02 <= fate < 0.045, 0.04 <= fate < 0.065, 0.07 <= fate < 0.075
-    made = AS_OF - timedelta(days=2 + 370 * chance.random(), microseconds=chance.randrange(10**6))
-    issued = AS_OF - timedelta(minutes=provider.lifetime or 1440) * 0.7 * chance.random()
+    made = as_of - timedelta(days=2 + 370 * chance.random(), microseconds=chance.randrange(10**6))
+    issued = as_of - timedelta(minutes=provider.lifetime or 1440) * 0.7 * chance.random()
     name = f"{chance.choice(_FIRST)} {chance.choice(_SECOND)} {number % 997} {chance.choice(_LEGAL)}"
     slug = name.lower().replace(" ", "-").replace(".", "")
     user = f"{chance.choice(_GIVEN)} {chance.choice(_FAMILY)}"
@@ -240,7 +251,7 @@ def _connection(
         connection["authScheme"] = chance.choice(_DENIED)
     elif provider.scopes:
         connection["oauth2AuthorizationCode"] = _grant(
-            provider, made, issued, chance, noise, unscoped=unscoped, ending=ending
+            provider, made, issued, chance, noise, as_of=as_of, unscoped=unscoped, ending=ending
         )
     else:
         connection["apiKey"] = _cut(noise, chance, 96)
@@ -258,6 +269,7 @@ def _grant(
     chance: random.Random,
     noise: str,
     *,
+    as_of: datetime,
     unscoped: bool,
     ending: bool,
 ) -> dict[str, Any]:
@@ -268,9 +280,10 @@ def _grant(
     }
     refresh = {"token": _cut(noise, chance, provider.refresh), "issuedAt": _text(made)}
     if ending:
-        refresh["expiresAt"] = _text(AS_OF + timedelta(days=10 * chance.random() - 2))
+        day, part = divmod(10 * chance.random(), 1)
+        refresh["expiresAt"] = _text(as_of + timedelta(days=day - 2 + 0.25 + part / 2))
     elif provider.ends:
-        refresh["expiresAt"] = _text(AS_OF + timedelta(days=8 + provider.ends * chance.random()))
+        refresh["expiresAt"] = _text(as_of + timedelta(days=8 + provider.ends * chance.random()))
     scopes = provider.scopes[1:] if unscoped else provider.scopes
     return {"accessToken": access, "refreshToken": refresh, "scopes": list(scopes)}
 
