@@ -262,6 +262,7 @@ SAME_PROJECT = Cases(
         breaks(
             "several",
             inventory(
+                connection("A"),
                 connection("a", consumer={"projectId": "x"}, group=None, providerApp=None),
                 connection("b", group=_GROUP | {"projectId": "y"}, consumer=None, providerApp=None),
                 connection("c"),

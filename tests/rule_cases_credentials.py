@@ -143,6 +143,11 @@ TOKEN_EXPIRY = Cases(
             "a-minute-ago", granted(refresh=at(minutes=-1)), "refresh token expired 1 minute ago, 2026-11-24T07:59:00Z"
         ),
         breaks("hours-ago", granted(refresh=at(hours=-2)), "refresh token expired 2 hours ago, 2026-11-24T06:00:00Z"),
+        breaks(
+            "the-access-tokens-expiry-is-no-time",
+            granted(refresh=at(days=1), access=5),
+            "refresh token expires in 1 day, 2026-11-25T08:00:00Z; minimum 7 days",
+        ),
         keeps("own-limit", granted(refresh=at(days=3)), minDays=3),
         breaks(
             "own-limit-broken",

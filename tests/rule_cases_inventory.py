@@ -7,7 +7,7 @@ from typing import Final
 
 from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand_policies.testing import at, connection, inventory
-from rule_cases import Cases, breaks, granted, keeps, one, undecided, unobserved, with_gaps, wrong
+from rule_cases import Case, Cases, breaks, granted, keeps, one, undecided, unobserved, with_gaps, wrong
 
 _OTHERS: Final = "its customer has others for the same workspace: "
 _SAME: Final = {"providerWorkspaceRef": "acme"}
@@ -180,6 +180,29 @@ IDLE_CONNECTIONS = Cases(
         keeps("unknown-times-of-a-used-one", _created(None, None, "working")),
         keeps("upper-case", _created(at(days=-90), at(days=-90), "CREATED")),
         keeps("unknown-status", _created(at(days=-90), at(days=-90), "suspended")),
+        Case(
+            "each-by-itself",
+            inventory(
+                *(
+                    connection(
+                        name, status=status, createTime=at(days=-90), updateTime=at(days=-days) if days else None
+                    )
+                    for name, status, days in (
+                        ("a-used", "working", 90),
+                        ("b-idle", "created", 45),
+                        ("c-refreshed", "created", 1),
+                        ("d-idle", "created", 45),
+                        ("e-unknown", "created", 0),
+                        ("f-idle", "created", 45),
+                    )
+                )
+            ),
+            breaks=dict.fromkeys(
+                ("b-idle", "d-idle", "f-idle"),
+                "still created and unused for 45 days, since 2026-10-10T08:00:00Z; maximum 30 days",
+            ),
+            not_evaluated={"e-unknown": "how long it has been unused is unknown: the API didn't send updateTime"},
+        ),
     ),
     not_evaluated=(
         undecided(

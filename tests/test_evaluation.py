@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -13,7 +14,7 @@ import pytest
 
 from mixed_expectations import BREAKS, CONFIGURATION, EVERY_RULE, LIST_LEAVES_OPEN, NOT_EVALUATED
 from pulumi_ampersand.answers import read_connections
-from pulumi_ampersand.inventory import Inventory
+from pulumi_ampersand.inventory import Entry, Inventory
 from pulumi_ampersand.sandbox import Sandbox
 from pulumi_ampersand.sandbox.large import large_connections
 from pulumi_ampersand.terminal import one_line
@@ -21,17 +22,20 @@ from pulumi_ampersand_policies.configuration import Configuration, default, pars
 from pulumi_ampersand_policies.evaluation import (
     Evaluation,
     Finding,
+    Judged,
     NotEvaluated,
     State,
     WaiverState,
+    conclude,
     describe,
     evaluate,
+    judge,
     lines,
     of_all_sources,
     of_one_source,
 )
-from pulumi_ampersand_policies.rule import Breach, Check, Enforcement, Options, Rule, Severity, Unverified
-from pulumi_ampersand_policies.rules import RULES, no_bad_credentials, verifiable_connections
+from pulumi_ampersand_policies.rule import Breach, Check, Enforcement, Options, Requirement, Rule, Severity, Unverified
+from pulumi_ampersand_policies.rules import RULES, no_bad_credentials, refreshable, verifiable_connections
 from pulumi_ampersand_policies.testing import NOW, at, grant, inventory
 from pulumi_ampersand_policies.testing import connection as sent
 
@@ -105,6 +109,16 @@ def test_a_finding_says_everything() -> None:
         pytest.param({"group": None, "consumer": {"consumerRef": "jo"}}, "conn_1 (salesforce, jo)", id="consumer-ref"),
         pytest.param({"group": None, "consumer": None}, "conn_1 (salesforce)", id="nobody"),
         pytest.param({"group": {"groupRef": "a\nb\x1b"}}, "conn_1 (salesforce, a b)", id="hostile"),
+        pytest.param(
+            {"id": "i" * 120, "provider": "p" * 60, "group": {"groupRef": "g" * 80}},
+            f"{'i' * 120} ({'p' * 60}, {'g' * 80})",
+            id="whole",
+        ),
+        pytest.param(
+            {"id": "i" * 121, "provider": "p" * 61, "group": {"groupRef": "g" * 81}},
+            f"{'i' * 119}… ({'p' * 59}…, {'g' * 79}…)",
+            id="cut",
+        ),
     ],
 )
 def test_a_connection_is_described_for_people(changes: dict[str, Any], described: str) -> None:
@@ -194,6 +208,39 @@ def test_causes_about_no_connection_stay_apart() -> None:
     evaluation = evaluate(Inventory(unread=["one", "two"]), default(), NOW)
     assert [(finding.message, finding.connection) for finding in evaluation.findings] == [("one", ""), ("two", "")]
     assert {finding.enforcement for finding in evaluation.findings} == {Enforcement.MANDATORY}
+
+
+def test_causes_are_joined_by_what_they_are_about() -> None:
+    """What is said of one requirement is one finding; what is about nothing stays apart, the same words too."""
+    acme = Requirement(group="acme")
+
+    def check(_found: Inventory, _options: Options, _now: datetime) -> Iterator[Breach | Unverified]:
+        yield from (Breach("one", acme), Breach("here"), Breach("two", acme), Breach("there"))
+        yield from (Unverified("who knows", acme), Unverified("no idea"), Unverified("no idea"))
+
+    evaluation = evaluate(inventory(), with_rules(made_up(check), made_up(check, "another")), NOW)
+    said = [(finding.rule, finding.group, finding.message) for finding in evaluation.findings]
+    assert [item for item in said if item[0] != "verifiable-connections"] == [
+        (rule, group, message)
+        for rule in ("another", "made-up")
+        for group, message in (("", "here"), ("", "there"), ("acme", "one; two"))
+    ]
+    assert [item[1:] for item in said if item[0] == "verifiable-connections"] == [
+        *(("", f"{rule} was not evaluated: no idea") for rule in ("made-up", "made-up", "another", "another")),
+        ("acme", "made-up, another were not evaluated: who knows"),
+    ]
+
+
+@pytest.mark.parametrize(("length", "said"), [(800, "x" * 800), (801, f"{'x' * 799}…")], ids=["whole", "cut"])
+def test_causes_are_cut(length: int, said: str) -> None:
+    """What is wrong with a connection is told in 800 characters at most."""
+
+    def check(found: Inventory, _options: Options, _now: datetime) -> Iterator[Breach | Unverified]:
+        for entry in found:
+            yield Breach("x" * length, entry)
+
+    (finding,) = evaluate(inventory(sent()), with_rules(made_up(check)), NOW).findings
+    assert finding.message == f"conn_1 (salesforce, Acme Ltd): {said}"
 
 
 def test_levels_come_from_the_configuration() -> None:
@@ -297,6 +344,14 @@ class TestVerifiableConnections:
         )
         assert [finding.enforcement.value for finding in evaluation.findings] == [level]
 
+    def test_a_percentage_of_it_is_of_all_connections(self) -> None:
+        """What it reports is tolerated by the number of connections, for it judges each."""
+        found = inventory(sent("a", status="suspended"), sent("b"))
+        tolerated = evaluate(found, configured({"verifiable-connections": {"tolerate": "50%"}}), NOW)
+        assert [(finding.connection, finding.state) for finding in tolerated.findings] == [("a", State.TOLERATED)]
+        broken = evaluate(found, configured({"verifiable-connections": {"tolerate": "49%"}}), NOW)
+        assert [(finding.connection, finding.state) for finding in broken.findings] == [("a", State.OPEN)]
+
     def test_disabled_it_reports_nothing_and_loses_nothing(self) -> None:
         """Without the rule there is no finding, but what wasn't evaluated is still told."""
         evaluation = evaluate(
@@ -339,6 +394,26 @@ class TestVerifiableConnections:
         ]
 
 
+class TestRequirements:
+    """What is said of a requirement that no connection fulfils."""
+
+    REQUIRED = ({"provider": "gong"}, {"groupRef": "acme"}, {"provider": "gong", "groupRef": "acme"})
+    WANTED = configured({"required-connections": {"require": REQUIRED}, "readable-connections": "advisory"})
+    ABOUT = (("", "acme"), ("gong", ""), ("gong", "acme"))
+
+    @pytest.mark.parametrize(
+        ("unread", "rule"),
+        [([], "required-connections"), (["no answer"], "verifiable-connections")],
+        ids=["broken", "not-evaluated"],
+    )
+    def test_it_is_about_what_is_required(self, unread: list[str], rule: str) -> None:
+        """A finding names the provider and the group that are required, and nothing where any will do."""
+        findings = evaluate(Inventory(unread=unread), self.WANTED, NOW).findings
+        about = [(finding.provider, finding.group) for finding in findings if finding.rule == rule]
+        assert about == [*self.ABOUT]
+        assert {(finding.connection, finding.consumer) for finding in findings} == {("", "")}
+
+
 class TestCrashes:
     """A rule that crashes is not evaluated, and never looks like a pass."""
 
@@ -366,6 +441,13 @@ class TestCrashes:
         )
         assert any(crash.reason in finding.message for finding in evaluation.findings)
 
+    def test_what_was_judged_knows_of_it(self) -> None:
+        """Whether a rule crashed is known before all is judged, whatever others left open."""
+        found = inventory(sent("a"), sent("b", oauth2AuthorizationCode=None), complete=False)
+        assert judge(found, with_rules(refreshable.RULE, made_up(self.crashing)), NOW).crashed
+        left_open = judge(found, with_rules(refreshable.RULE), NOW)
+        assert (len(left_open.not_evaluated), left_open.crashed) == (1, False)
+
     def test_the_text_of_the_exception_is_not_shown(self) -> None:
         """An exception may hold anything, so none of its text is in a message."""
         assert SECRET not in repr(evaluate(inventory(sent("a"), sent("b")), with_rules(made_up(self.crashing)), NOW))
@@ -385,6 +467,17 @@ class TestCrashes:
         evaluation = evaluate(inventory(), with_rules(made_up(check), verifiable=False), NOW)
         assert [(item.rule, item.crashed) for item in evaluation.not_evaluated] == [("made-up", True)]
 
+    def test_a_rule_that_crashes_before_it_looks(self) -> None:
+        """What decides which connections a rule is about may crash as well."""
+
+        def applies(_entry: Entry, _options: Options) -> bool:
+            raise KeyError(SECRET)
+
+        rule = replace(made_up(self.crashing), applies=applies)
+        evaluation = evaluate(inventory(sent()), with_rules(rule, verifiable=False), NOW)
+        assert [(item.rule, item.crashed) for item in evaluation.not_evaluated] == [("made-up", True)]
+        assert evaluation.findings == ()
+
     def test_endless_recursion_is_a_crash_too(self) -> None:
         """Whatever goes wrong in a rule stays in that rule."""
 
@@ -402,9 +495,15 @@ class TestCrashes:
                 raise ValueError(SECRET)
 
         evaluation = evaluate(Broken(), default([verifiable_connections.RULE]), NOW)
-        assert [(item.rule, item.crashed) for item in evaluation.not_evaluated] == [("verifiable-connections", True)]
+        (crash,) = evaluation.not_evaluated
+        assert (crash.rule, crash.connection, crash.crashed) == ("verifiable-connections", "", True)
         (finding,) = evaluation.findings
         assert finding.message.startswith("verifiable-connections was not evaluated: the rule crashed with ValueError")
+        tolerant = configured({"verifiable-connections": {"tolerate": 9}})
+        only = replace(
+            tolerant, rules=tuple(item for item in tolerant.rules if item.rule is verifiable_connections.RULE)
+        )
+        assert [finding.state for finding in evaluate(Broken(), only, NOW).findings] == [State.OPEN]
 
 
 class TestUnread:
@@ -421,6 +520,12 @@ class TestUnread:
         ]
         assert evaluation.findings[1].message == "no key set one"
         assert not evaluation.not_evaluated
+
+    def test_the_finding_names_the_project(self) -> None:
+        """Of several projects, the finding is about the one that could not be read."""
+        found = Inventory.merge([inventory(sent()), Inventory(project="crm", unread=["no answer"])])
+        (finding,) = evaluate(found, default(), NOW).findings
+        assert (finding.project, finding.message) == ("crm", "no answer")
 
     def test_with_the_rule_disabled_it_is_not_evaluated(self) -> None:
         """Nobody can switch off that something wasn't looked at: it moves on to ``verifiable-connections``."""
@@ -462,6 +567,28 @@ class TestMissing:
         assert [item.reason for item in evaluation.not_evaluated] == [self.SENTENCE]
 
 
+def test_what_is_unread_and_what_is_missing_are_both_told() -> None:
+    """With both rules disabled neither takes the other's place."""
+    found = Inventory.merge([TestUnread.UNREAD, TestMissing.MISSING])
+    neither = configured({"readable-connections": "disabled", "required-connections": "disabled"})
+    evaluation = evaluate(found, neither, NOW)
+    told = {"readable-connections": "no key set one", "required-connections": TestMissing.SENTENCE}
+    assert {item.rule: item.reason for item in evaluation.not_evaluated} == told
+    said = [finding.message for finding in evaluation.findings if finding.rule == "verifiable-connections"]
+    assert said == [*told.values()]
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["each", "all"])
+def test_a_rule_is_told_the_time(*, whole: bool) -> None:
+    """A rule that judges all connections at once is told the same time as the others."""
+
+    def check(_found: Inventory, _options: Options, now: datetime) -> Iterator[Breach | Unverified]:
+        yield Breach(f"it is {now:%H:%M}")
+
+    (finding,) = evaluate(inventory(sent()), with_rules(replace(made_up(check), whole=whole)), NOW).findings
+    assert finding.message == "it is 08:00"
+
+
 class TestParts:
     """The rules that judge each data source, and those that judge all at once."""
 
@@ -493,6 +620,32 @@ class TestParts:
 
 
 WAIVED = {"connection": "w*", "reason": "moving", "approvedBy": "Jo", "expires": "2026-12-31"}
+
+
+def test_judged_in_pieces_it_is_the_same() -> None:
+    """Connections that are judged a few at a time come to what all of them do at once."""
+    pieces = [
+        inventory(
+            sent(f"{name}-broken", status="bad_credentials"),
+            sent(f"{name}-open", status="suspended", oauth2AuthorizationCode=None),
+            sent(f"{name}-fine"),
+            complete=False,
+        )
+        for name in "abcd"
+    ]
+    whole = Inventory.merge(pieces)
+    wanted = configured({**EVERY_RULE, "no-bad-credentials": {"tolerate": "34%"}})
+    judged = Judged()
+    for piece in pieces:
+        judged.extend(judge(piece, wanted, NOW))
+    together = conclude(judged, whole, wanted, NOW)
+    assert together == evaluate(whole, wanted, NOW)
+    broken = {
+        finding.connection: finding.state for finding in together.findings if finding.rule == "no-bad-credentials"
+    }
+    assert broken == {f"{name}-broken": State.TOLERATED for name in "abcd"}
+    open_ones = {finding.connection for finding in together.findings if finding.rule == "verifiable-connections"}
+    assert open_ones >= {f"{name}-open" for name in "abcd"}
 
 
 class TestLines:
@@ -556,6 +709,18 @@ class TestLines:
         more = "and {} more: run pulumi-ampersand audit, or set maxReported of no-bad-credentials"
         assert self.shown({"maxReported": 1, **options}, *broken)[1:] == [(more.format(2), level)]
 
+    def test_what_just_fits_leaves_nothing_out(self) -> None:
+        """As many findings as are shown are followed by no line about more."""
+        assert self.shown({"maxReported": 2}, "a", "b") == [("a", "mandatory"), ("b", "mandatory")]
+
+    def test_of_what_can_not_be_tolerated_no_tolerance_is_spoken(self) -> None:
+        """A rule without the option has a line for each finding, and none that sums them up."""
+        configuration = default()
+        active = configuration.active("readable-connections")
+        assert active is not None
+        told = lines(evaluate(Inventory(unread=["no answer"]), configuration, NOW), active)
+        assert [(text.partition(".")[0], level.value) for text, level in told] == [("no answer", "mandatory")]
+
     def test_the_tolerance_counts_what_is_left_out(self) -> None:
         """The last line counts all open findings, shown or not, and no waived one."""
         options = {"maxReported": 1, "tolerate": 1, "waivers": [WAIVED]}
@@ -570,6 +735,27 @@ class TestLines:
         evaluation = evaluate(inventory(sent(status="bad_credentials")), configuration, NOW)
         counts = {active.rule.id: len(lines(evaluation, active)) for active in configuration.rules}
         assert {name for name, count in counts.items() if count} == {"no-bad-credentials"}
+
+
+@pytest.mark.parametrize("zone", ["UTC", "XXX-14", "XXX+12"], ids=["utc", "east", "west"])
+def test_the_zone_of_the_machine_changes_nothing(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    """Times are told, and days of waivers counted, in UTC, wherever the machine believes to be."""
+    expired, valid = (
+        {**WAIVED, "connection": name, "expires": f"2026-11-{day}"} for name, day in (("a", 23), ("b", 24))
+    )
+    found = inventory(*(sent(name, oauth2AuthorizationCode=grant(refresh=at(days=1))) for name in "ab"))
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        evaluation = evaluate(found, configured({"token-expiry": {"waivers": [expired, valid]}}), NOW)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    said = "(salesforce, Acme Ltd): refresh token expires in 1 day, 2026-11-25T08:00:00Z; minimum 7 days"
+    assert [(finding.message, finding.state) for finding in evaluation.findings] == [
+        (f"a {said}; its waiver expired after 2026-11-23, approved by Jo: moving", State.OPEN),
+        (f"b {said}", State.WAIVED),
+    ]
 
 
 def test_waivers_can_be_disabled() -> None:

@@ -242,9 +242,12 @@ class TestWrong:
         ],
     )
     def test_dates_that_are_none(self, expires: Any) -> None:
-        """A date is text of the form YYYY-MM-DD that a calendar knows; the error names its place."""
+        """A date is text of the form YYYY-MM-DD that a calendar knows; the error says what is there instead."""
         (problem,) = problems(APPROVAL | {"connection": "*", "expires": expires})
-        assert problem.startswith('"waivers.0.expires": ')
+        wrong = f"{expires!r} is no day: write YYYY-MM-DD"
+        if not isinstance(expires, str):
+            wrong = f"{json.dumps(expires)} is not allowed, only string"
+        assert problem == f'"waivers.0.expires": {wrong}'
 
     def test_the_place_is_that_of_the_wrong_one(self) -> None:
         """Of several waivers the wrong one is named."""
@@ -272,6 +275,9 @@ class TestWrong:
         """A waiver that selects nothing would waive everything; the error says what it can select by."""
         (problem,) = problems(APPROVAL, rule)
         assert problem == f'"waivers.0": give at least one of {names}'
+        model = Waiver if rule == "no-bad-credentials" else RequirementWaiver
+        with pytest.raises(ValidationError, match=rf"give at least one of {names} \["):
+            model.model_validate(APPROVAL)
 
     @pytest.mark.parametrize("name", ["connection", "provider", "group", "consumer"])
     @pytest.mark.parametrize("value", ["", None, 5, ["a"]], ids=["empty", "null", "number", "list"])
