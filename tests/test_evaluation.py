@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from mixed_expectations import BREAKS, CONFIGURATION, EVERY_RULE, LIST_LEAVES_OPEN, NOT_EVALUATED
 from pulumi_ampersand.answers import read_connections
@@ -35,7 +36,13 @@ from pulumi_ampersand_policies.evaluation import (
     of_one_source,
 )
 from pulumi_ampersand_policies.rule import Breach, Check, Enforcement, Options, Requirement, Rule, Severity, Unverified
-from pulumi_ampersand_policies.rules import RULES, no_bad_credentials, refreshable, verifiable_connections
+from pulumi_ampersand_policies.rules import (
+    RULES,
+    no_bad_credentials,
+    refreshable,
+    required_connections,
+    verifiable_connections,
+)
 from pulumi_ampersand_policies.testing import NOW, at, grant, inventory
 from pulumi_ampersand_policies.testing import connection as sent
 
@@ -412,6 +419,17 @@ class TestRequirements:
         about = [(finding.provider, finding.group) for finding in findings if finding.rule == rule]
         assert about == [*self.ABOUT]
         assert {(finding.connection, finding.consumer) for finding in findings} == {("", "")}
+
+    def test_its_schema_asks_for_one_of_both(self) -> None:
+        """Editors that know the JSON Schema say what the check of a configuration says."""
+        schema = required_connections.RULE.schema["$defs"]["Required"]
+        assert schema["anyOf"] == [{"required": ["provider"]}, {"required": ["groupRef"]}]
+
+    def test_what_is_required_can_not_be_changed(self) -> None:
+        """Rules share it, so nothing that one of them does changes what the others judge by."""
+        wanted = required_connections.Required.model_validate({"provider": "gong"})
+        with pytest.raises(ValidationError, match="frozen"):
+            wanted.min = 2  # type: ignore[misc]
 
 
 class TestCrashes:
