@@ -760,6 +760,36 @@ def test_a_rule_that_crashes(folder: Path) -> None:
     assert {("no-bad-credentials", "conn_bad"), ("crashing", "conn_bad")} <= set(run.findings)
 
 
+UNHEARD = """
+import os, signal, time
+from pulumi_ampersand_policies.rule import Enforcement, Options, Rule, Severity
+
+class Destroyed:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIG{number})
+        time.sleep(0.01)
+
+def check(inventory, options, now):
+    Destroyed()
+    for _ in range(1000):
+        time.sleep(0.01)
+    yield from ()
+
+OWN = [
+    Rule(id="slow", title="Nothing takes ten seconds", severity=Severity.LOW, enforcement=Enforcement.ADVISORY,
+         remediation="Wait", check=check, options=Options),
+]
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [("INT", 130), ("TERM", 143)])
+def test_a_signal_where_python_hears_none(folder: Path, number: str, code: int) -> None:
+    """What is raised in a destructor is ignored by Python, and said once more."""
+    (folder / "own_rules.py").write_text(UNHEARD.replace("{number}", number))
+    run = audit(folder, *ANSWER, "--own", "own_rules:OWN", "--as-of", AS_OF, "--format", "json")
+    assert (run.code, run.out) == (code, b"")
+
+
 def test_own_rules_break_like_others(folder: Path) -> None:
     """Their findings count by their own levels and severities."""
     (folder / "own_rules.py").write_text(CRASHING.replace("        raise", "        continue\n        raise"))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -288,6 +291,41 @@ def test_an_interruption_ends_all_of_it(answer: bytes) -> None:
         judge_in_pieces(answer, interrupt)
     assert not _left()
     assert _open_files() == before
+
+
+ENDED: Final = """
+import os, signal, sys, time
+from datetime import datetime, timezone
+from pathlib import Path
+from pulumi_ampersand_policies.configuration import parse
+from pulumi_ampersand_policies.evaluation import judge
+from pulumi_ampersand_policies.pieces import judge_in_pieces
+
+me, configuration = os.getpid(), parse('{"all": "mandatory"}', "")
+
+def judge_one(inventory):
+    if os.getpid() == me:
+        time.sleep(1.0)
+        os.kill(me, signal.SIGKILL)
+    return len(inventory), judge(inventory, configuration, datetime.now(timezone.utc))
+
+judge_in_pieces(Path(sys.argv[1]).read_bytes(), judge_one)
+"""
+
+
+@unix
+def test_no_process_outlives_the_command(answer: bytes, tmp_path: Path) -> None:
+    """What another process has found is more than a pipe holds, and nobody reads it: it ends all the same."""
+    file = tmp_path / "answer.json"
+    file.write_bytes(answer)
+    run = subprocess.Popen([sys.executable, "-c", ENDED, file], stdout=subprocess.PIPE, start_new_session=True)
+    try:
+        # The pipe ends when the last process has ended.
+        assert run.communicate(timeout=20) == (b"", None)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGKILL)
+    assert run.returncode == -signal.SIGKILL
 
 
 def test_pieces_are_read_as_programs_read(answer: bytes) -> None:

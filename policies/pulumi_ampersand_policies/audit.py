@@ -62,9 +62,9 @@ def audit(  # noqa: PLR0913 - what decides over the verdict
     if fail_on_new and baseline is None:
         raise ValueError("fail_on_new needs a baseline")
     inventory = parts[0].inventory if len(parts) == 1 else Inventory.merge([part.inventory for part in parts])
-    first = parts[0]
-    if len(parts) == 1 and first.judged is not None and first.outlines is not None:
-        evaluation = conclude(first.judged, first.outlines, configuration, as_of)
+    judged, outlines = parts[0][2:] if len(parts) == 1 else (None, None)
+    if judged is not None and outlines is not None:
+        evaluation = conclude(judged, outlines, configuration, as_of)
     else:
         evaluation = evaluate(inventory, configuration, as_of)
     comparison = None

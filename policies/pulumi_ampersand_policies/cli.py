@@ -75,11 +75,27 @@ def _terminating() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, end)
+    before, hook = signal.signal(signal.SIGTERM, end), sys.unraisablehook
+    sys.unraisablehook = _again
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         signal.signal(signal.SIGTERM, before)
+
+
+def _again(ignored: sys.UnraisableHookArgs) -> None:
+    """Say once more what went unheard: Python ignores what is raised where it can't be handled, in a destructor say."""
+    kind = ignored.exc_type
+    if not issubclass(kind, KeyboardInterrupt | _TerminatedError) or not hasattr(signal, "setitimer"):
+        sys.__unraisablehook__(ignored)
+        return
+
+    def say(_number: int, _frame: object) -> None:
+        raise kind
+
+    signal.signal(signal.SIGALRM, say)
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
 
 
 class _Commands(click.Group):

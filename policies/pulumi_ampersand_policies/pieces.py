@@ -139,6 +139,8 @@ class _Helper:
                 warnings.simplefilter("ignore", DeprecationWarning)
                 self._process = os.fork()
             if not self._process:
+                # Else what it writes would have a reader, itself, when this process is gone.
+                os.close(self._reading)
                 _help(work, parent, writing, before)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
