@@ -17,7 +17,7 @@ import msgspec
 from bench_measure import Bench, Kind, Row, agreed, by_itself, in_turns, timed
 from peers.saved_answer import write_saved_answer
 from pulumi_ampersand.answers import read_connections
-from pulumi_ampersand.saved_answer import pieces, read_for_rules, read_piece
+from pulumi_ampersand.saved_answer import AnswerText, pieces, read_for_rules, read_piece
 
 PIECES: Final = "reading for rules, in pieces"
 WHOLE: Final = "reading for rules, at once"
@@ -50,8 +50,9 @@ def rows(bench: Bench) -> Iterator[Row]:
 
 def _read_pieces(data: bytes) -> None:
     """Keep none of them, as the audit does."""
-    for piece in pieces(data):
-        read_piece(data, piece)
+    answer = AnswerText(data)
+    for piece in pieces(answer):
+        read_piece(answer, piece)
 
 
 READERS: Final[dict[str, Callable[[bytes], object]]] = {
@@ -68,7 +69,8 @@ def _of_dictionaries(decode: Callable[[bytes], Any], data: bytes) -> list[Outlin
 
 
 def _of_pieces(data: bytes) -> list[Outline]:
-    return [(sent.id, sent.healthy) for piece in pieces(data) for sent in read_piece(data, piece) or ()]
+    answer = AnswerText(data)
+    return [(sent.id, sent.healthy) for piece in pieces(answer) for sent in read_piece(answer, piece) or ()]
 
 
 OUTLINES: Final[dict[str, Callable[[bytes], list[Outline]]]] = {

@@ -656,6 +656,7 @@ def test_judged_in_pieces_it_is_the_same() -> None:
     judged = Judged()
     for piece in pieces:
         judged.extend(judge(piece, wanted, NOW))
+    judged.extend(judge(whole, wanted, NOW, whole=True))
     together = conclude(judged, whole, wanted, NOW)
     assert together == evaluate(whole, wanted, NOW)
     broken = {

@@ -21,7 +21,7 @@ from bench import ALL_RULES
 from peers.saved_answer import AS_OF, REQUIRED_SCOPES, connections
 from pulumi_ampersand.answers import read_connections
 from pulumi_ampersand.inventory import Inventory
-from pulumi_ampersand.saved_answer import MOST_PIECES, pieces, read_piece
+from pulumi_ampersand.saved_answer import MOST_PIECES, AnswerFile, AnswerText, pieces, read_piece
 from pulumi_ampersand_policies.audit import Part, audit
 from pulumi_ampersand_policies.configuration import Configuration, parse
 from pulumi_ampersand_policies.evaluation import Judged, evaluate, judge
@@ -80,7 +80,7 @@ def judged(data: bytes, configuration: Configuration = EVERY_RULE) -> Any:
     def judge_all(inventory: Inventory) -> tuple[int, Judged]:
         return len(inventory), judge(inventory, configuration, AS_OF)
 
-    return judge_in_pieces(data, judge_all)
+    return judge_in_pieces(AnswerText(data), judge_all)
 
 
 def part(data: bytes, folder: Path, *, in_pieces: bool, **filters: str) -> Part:
@@ -125,8 +125,8 @@ def test_a_whole_inventory_is_read_when_somebody_looks(answer: bytes, tmp_path: 
 def test_pieces_are_all_of_an_answer(sent: list[dict[str, Any]], indent: int | None) -> None:
     """However an answer is laid out, its pieces hold its connections in its order, and no piece is much of it."""
     data = json.dumps(sent, indent=indent).encode() + b"\n" * 3
-    spans = pieces(data)
-    found = [read_piece(data, span) or [] for span in spans]
+    spans = pieces(AnswerText(data))
+    found = [read_piece(AnswerText(data), span) or [] for span in spans]
     assert 4 <= len(spans) <= MOST_PIECES
     assert min(map(len, found)) > 0
     assert [connection.id for part in found for connection in part] == [connection["id"] for connection in sent]
@@ -135,7 +135,7 @@ def test_pieces_are_all_of_an_answer(sent: list[dict[str, Any]], indent: int | N
 @pytest.mark.parametrize("text", [b"", b"[]", b"[", b"]", b"{}", b'{"a": []}', b"[1] ]" + b" " * 1_000, b"\xff"])
 def test_what_is_no_large_array_is_left_alone(text: bytes) -> None:
     """Small answers and what is no answer are nobody's pieces."""
-    assert len(pieces(text)) <= 1
+    assert len(pieces(AnswerText(text))) <= 1
     assert judged(text) is None
 
 
@@ -158,7 +158,7 @@ def test_a_cut_in_the_wrong_place_is_no_cut(
     """What looks like the end of a connection and isn't leaves the answer to those who read it as a whole."""
     made = make(sent)
     data = json.dumps(made).encode()
-    assert len(pieces(data)) >= 4
+    assert len(pieces(AnswerText(data))) >= 4
     found = judged(data)
     if found is not None:
         assert sorted(found.ids) == sorted(connection["id"] for connection in made)
@@ -167,7 +167,7 @@ def test_a_cut_in_the_wrong_place_is_no_cut(
 def test_a_cut_in_a_text_is_noticed(sent: list[dict[str, Any]]) -> None:
     """So that the last test isn't true by chance: pieces that begin inside of a text can't be read."""
     data = json.dumps(_in_a_text(sent)).encode()
-    assert None in [read_piece(data, span) for span in pieces(data)]
+    assert None in [read_piece(AnswerText(data), span) for span in pieces(AnswerText(data))]
 
 
 def _broken(sent: list[dict[str, Any]]) -> Iterator[tuple[str, list[Any]]]:
@@ -184,7 +184,7 @@ def test_what_is_not_as_promised_is_read_as_a_whole(sent: list[dict[str, Any]], 
     file = tmp_path / "answer.json"
     for name, content in _broken(sent):
         data = json.dumps(content).encode()
-        assert len(pieces(data)) >= 4, name
+        assert len(pieces(AnswerText(data))) >= 4, name
         assert judged(data) is None, name
         file.write_bytes(data)
         now = partial(judge, configuration=EVERY_RULE, now=AS_OF)
@@ -249,7 +249,7 @@ def test_several_processes_take_part(answer: bytes) -> None:
         return len(inventory), said
 
     for _ in range(20):  # a process may be done before another has begun
-        found = judge_in_pieces(answer, note)
+        found = judge_in_pieces(AnswerText(answer), note)
         assert found is not None
         seen |= {breach.cause for breach in found.judged.unverifiable}
         if len(seen) > 1:
@@ -272,7 +272,7 @@ def test_a_process_that_is_ended_is_not_waited_for(answer: bytes, number: signal
 
     if len(os.sched_getaffinity(0)) > 1:
         # The other process may find nothing left to do.
-        assert any(judge_in_pieces(answer, end) is None for _ in range(20))
+        assert any(judge_in_pieces(AnswerText(answer), end) is None for _ in range(20))
     assert not _left()
     assert _open_files() == before
 
@@ -288,7 +288,7 @@ def test_an_interruption_ends_all_of_it(answer: bytes) -> None:
         return len(inventory), judge(inventory, EVERY_RULE, AS_OF)
 
     with pytest.raises(KeyboardInterrupt):
-        judge_in_pieces(answer, interrupt)
+        judge_in_pieces(AnswerText(answer), interrupt)
     assert not _left()
     assert _open_files() == before
 
@@ -299,6 +299,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from pulumi_ampersand_policies.configuration import parse
 from pulumi_ampersand_policies.evaluation import judge
+from pulumi_ampersand.saved_answer import AnswerFile
 from pulumi_ampersand_policies.pieces import judge_in_pieces
 
 me, configuration = os.getpid(), parse('{"all": "mandatory"}', "")
@@ -309,7 +310,7 @@ def judge_one(inventory):
         os.kill(me, signal.SIGKILL)
     return len(inventory), judge(inventory, configuration, datetime.now(timezone.utc))
 
-judge_in_pieces(Path(sys.argv[1]).read_bytes(), judge_one)
+judge_in_pieces(AnswerFile(Path(sys.argv[1])), judge_one)
 """
 
 
@@ -328,13 +329,41 @@ def test_no_process_outlives_the_command(answer: bytes, tmp_path: Path) -> None:
     assert run.returncode == -signal.SIGKILL
 
 
+def test_a_file_that_changes_is_an_error(answer: bytes, tmp_path: Path) -> None:
+    """What is judged is one answer, not the beginning of one and the end of another."""
+    file = tmp_path / "answer.json"
+    file.write_bytes(answer)
+
+    def change(inventory: Inventory, *, whole: bool = False) -> Judged:
+        with file.open("r+b") as other:
+            other.write(b"[")
+        os.utime(file, ns=(0, 0))
+        return judge(inventory, EVERY_RULE, AS_OF, whole=whole)
+
+    part = from_file(str(file), Filters(), for_rules=True, judge=change)
+    assert (part.source.status, len(part.inventory)) == ("failed", 0)
+    assert part.source.error == "can't be read: it changed while it was judged; run the command again"
+
+
+@pytest.mark.parametrize("size", [1, 100, 2**13 + 7])
+def test_files_and_texts_are_cut_alike(sent: list[dict[str, Any]], tmp_path: Path, size: int) -> None:
+    """Whatever lies between two connections, a cut is found wherever one is looked for."""
+    file = tmp_path / "answer.json"
+    text = json.dumps([{**one, "more": "x" * size} for one in sent]).replace("}, {", "},\n \t{").encode()
+    file.write_bytes(text)
+    spans = pieces(AnswerFile(file))
+    assert spans == pieces(AnswerText(text))
+    assert len(spans) > 5
+    assert sum(len(read_piece(AnswerFile(file), span) or []) for span in spans) == len(sent)
+
+
 def test_pieces_are_read_as_programs_read(answer: bytes) -> None:
     """All that is known of each connection is the same as what programs get."""
     slow = {connection.id: (connection, seen) for connection, seen in read_connections(answer, refresh_token_told=True)}
     entries = [
         entry
-        for span in pieces(answer)
-        for entry in Inventory.of_saved(read_piece(answer, span) or [])
+        for span in pieces(AnswerText(answer))
+        for entry in Inventory.of_saved(read_piece(AnswerText(answer), span) or [])
         if entry.connection.auth_scheme is not None
     ]
     assert len(entries) > 3_900

@@ -33,6 +33,9 @@ class _Reading:
         return self._content
 
 
+_LARGE: Final = 4 << 20
+"""Bytes from which on a file is large."""
+
 _BEGUN: Final[dict[str, _Reading]] = {}
 
 
@@ -41,8 +44,16 @@ def begin(name: str) -> None:
     # Who reads a pipe takes it from others. What is wrong with a name is said by who reads it in earnest.
     with suppress(OSError, ValueError):
         file = Path(name)
-        if file.is_file():
+        if file.is_file() and not is_large(name):
             _BEGUN[name] = _Reading(file)
+
+
+def is_large(name: str) -> bool:
+    """Whether a name is that of a file that is better read piece by piece."""
+    with suppress(OSError, ValueError):
+        file = Path(name)
+        return file.is_file() and file.stat().st_size >= _LARGE
+    return False
 
 
 def content(name: str) -> bytes:

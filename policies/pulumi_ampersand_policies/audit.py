@@ -23,13 +23,11 @@ class Part(NamedTuple):
         inventory: Its connections, and what could not be read of it.
         judged: What rules said of its connections while they were read, if that was done; it is of use where there is
             no other source.
-        outlines: Of those connections what rules look at that compare them; None without ``judged``.
     """
 
     source: Source
     inventory: Inventory
     judged: Judged | None = None
-    outlines: Inventory | None = None
 
 
 @without_collection()
@@ -62,9 +60,9 @@ def audit(  # noqa: PLR0913 - what decides over the verdict
     if fail_on_new and baseline is None:
         raise ValueError("fail_on_new needs a baseline")
     inventory = parts[0].inventory if len(parts) == 1 else Inventory.merge([part.inventory for part in parts])
-    judged, outlines = parts[0][2:] if len(parts) == 1 else (None, None)
-    if judged is not None and outlines is not None:
-        evaluation = conclude(judged, outlines, configuration, as_of)
+    judged = parts[0].judged if len(parts) == 1 else None
+    if judged is not None:
+        evaluation = conclude(judged, inventory, configuration, as_of)
     else:
         evaluation = evaluate(inventory, configuration, as_of)
     comparison = None

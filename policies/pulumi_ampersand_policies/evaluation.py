@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 from pulumi_ampersand.inventory import Entry, Inventory, by_id
 from pulumi_ampersand.terminal import one_line
 from pulumi_ampersand_policies.configuration import ActiveRule, Configuration
+from pulumi_ampersand_policies.grant import with_grant
 from pulumi_ampersand_policies.rule import (
     Breach,
     Enforcement,
@@ -230,19 +231,33 @@ def evaluate(inventory: Inventory, configuration: Configuration, now: datetime) 
         configuration: The rules, their levels and options.
         now: The time to judge expiry by.
     """
-    return conclude(judge(inventory, configuration, now), inventory, configuration, now)
+    judged = judge(inventory, configuration, now)
+    judged.extend(judge(inventory, configuration, now, whole=True))
+    return conclude(judged, inventory, configuration, now)
 
 
-def judge(inventory: Inventory, configuration: Configuration, now: datetime) -> Judged:
-    """Judge connections by the active rules that look at each by itself; see `evaluate`.
+def judge(inventory: Inventory, configuration: Configuration, now: datetime, *, whole: bool = False) -> Judged:
+    """Judge connections by the active rules that look at each by itself, or by the others; see `evaluate`.
 
-    Whether that is done for all of an inventory, or for parts of it that are then put together, is the same.
+    Whether the former is done for all of an inventory, or for parts of it that are then put together, is the same.
+
+    Args:
+        inventory: The connections.
+        configuration: The rules, their levels and options.
+        now: The time to judge by.
+        whole: Whether to judge by the rules that compare connections; then those must be all.
     """
     judged = Judged()
+    with_a_grant: list[Inventory] = []
     for active in configuration.rules:
-        if active.rule.whole:
+        if active.rule.whole is not whole:
             continue
-        judgement = _judge(active, inventory, now)
+        if active.rule.applies is with_grant:
+            # Several rules are about the same, which takes as long to find out as to judge.
+            with_a_grant = with_a_grant or [inventory.where(with_grant)]
+            judgement = _judge(active, with_a_grant[0], now, chosen=True)
+        else:
+            judgement = _judge(active, inventory, now)
         if active.rule.id == verifiable_connections.RULE.id:
             judged.unverifiable = judgement.breaches
             judged.not_evaluated += [
@@ -255,11 +270,11 @@ def judge(inventory: Inventory, configuration: Configuration, now: datetime) -> 
 
 
 def conclude(judged: Judged, inventory: Inventory, configuration: Configuration, now: datetime) -> Evaluation:
-    """Judge by the rules that need all connections, too, and sum up.
+    """Sum up what all rules said.
 
     Args:
-        judged: What the other rules said of the same connections.
-        inventory: All connections, see `evaluate`.
+        judged: What they said.
+        inventory: Of which connections, see `evaluate`; these themselves aren't looked at.
         configuration: See `evaluate`.
         now: See `evaluate`.
     """
@@ -271,9 +286,6 @@ def conclude(judged: Judged, inventory: Inventory, configuration: Configuration,
         everything.not_evaluated += [NotEvaluated(rule, "", one_line(reason)) for reason in reasons]
         everything.gaps += [_Gap(None, "", reason) for reason in reasons]
     everything.extend(judged)
-    for active in configuration.rules:
-        if active.rule.whole:
-            everything.add(active, _judge(active, inventory, now))
     for active in configuration.rules:
         said = everything.said.get(active.rule.id)
         if said is None:
@@ -354,12 +366,19 @@ def _unreported(inventory: Inventory, configuration: Configuration) -> Iterable[
         )
 
 
-def _judge(active: ActiveRule, inventory: Inventory, now: datetime) -> _Judgement:
-    """What a rule says. A rule that crashes keeps what it said before, and the rest is not evaluated."""
+def _judge(active: ActiveRule, inventory: Inventory, now: datetime, *, chosen: bool = False) -> _Judgement:
+    """What a rule says. A rule that crashes keeps what it said before, and the rest is not evaluated.
+
+    Args:
+        active: The rule and its options.
+        inventory: The connections.
+        now: The time to judge by.
+        chosen: Whether those are just the connections that the rule is about.
+    """
     rule, options = active.rule, active.options
     judgement = _Judgement([], [], 0)
     try:
-        if rule.applies is not None:
+        if rule.applies is not None and not chosen:
             inventory = inventory.where(rule.applies, options)
         judgement.applicable = len(inventory)
         for said in rule.check(inventory, options, now):

@@ -165,17 +165,21 @@ def wrongly_granted(
         cause_of: What is wrong with scopes by a choice; nothing if they are as they should be.
     """
     causes: dict[tuple[str, ...], str] = {}
+    # By the list itself, which many share: kept, so that it stays the same.
+    known: dict[tuple[str, int], tuple[Sequence[str], str]] = {}
     for entry in inventory:
         provider, scopes = entry.connection.provider, entry.connection.scopes
         if scopes is None:
             yield Unverified(why_no_scopes(entry.observation), entry)
             continue
-        alike = (provider, *scopes)
-        cause = causes.get(alike)
-        if cause is None:
-            choice = for_provider(choices, provider)
-            cause = causes[alike] = "" if choice is None else cause_of(choice, scopes)
-        if cause:
+        shared = provider, id(scopes)
+        if shared not in known:
+            alike = (provider, *scopes)
+            if alike not in causes:
+                choice = for_provider(choices, provider)
+                causes[alike] = "" if choice is None else cause_of(choice, scopes)
+            known[shared] = scopes, causes[alike]
+        if cause := known[shared][1]:
             yield Breach(cause, entry)
 
 

@@ -19,12 +19,15 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple, NoReturn
 
+import msgspec
+
 from pulumi_ampersand.answers import without_collection
 from pulumi_ampersand.inventory import Inventory
-from pulumi_ampersand.saved_answer import pieces, read_piece
+from pulumi_ampersand.saved_answer import Answer, pieces, read_piece
 from pulumi_ampersand_policies.evaluation import Judged
 
 _FEWEST_PIECES: Final = 4
+_NUMBER: Final = 2
 _MOST_PROCESSES: Final = 8
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -47,30 +50,40 @@ class JudgedPieces(NamedTuple):
 
 
 @without_collection()
-def judge_in_pieces(data: bytes, judge: Judge) -> JudgedPieces | None:
+def judge_in_pieces(
+    answer: Answer, judge: Judge, beside: Callable[[Sequence[tuple[int, int]]], object] = len
+) -> JudgedPieces | None:
     """Read and judge a saved answer piece by piece.
 
     Args:
-        data: The JSON array, UTF-8.
+        answer: The JSON array, UTF-8.
         judge: Judges a piece.
+        beside: What else there is to do with the pieces, which this process does while others judge; it fails with a
+            `msgspec.DecodeError` where the answer isn't as the API promises.
 
     Returns:
         What there is to say; None if the answer is too small for it, if something in it isn't as the API promises, or
         if a rule crashed, so that it takes `Inventory.for_rules` and `pulumi_ampersand_policies.evaluation.evaluate`.
+
+    Raises:
+        OSError: It can't be read.
     """
-    spans = pieces(data)
+    spans = pieces(answer)
     if len(spans) < _FEWEST_PIECES:
         return None
-    # Whoever is free takes the next byte, which is the number of a piece.
+    # Whoever is free takes the next two bytes, which are the number of a piece. A pipe holds 32,000 of them.
     numbers, filling = os.pipe()
-    os.write(filling, bytes(range(len(spans))))
+    os.write(filling, b"".join(number.to_bytes(_NUMBER, "big") for number in range(len(spans))))
     os.close(filling)
-    work = _Work(data, spans, judge, numbers)
+    work = _Work(answer, spans, judge, numbers)
     helpers: list[_Helper] = []
     try:
         with suppress(OSError):  # there may be no more processes, and one is enough
             helpers += (_Helper(work) for _ in range(_processes(len(spans)) - 1))
+        beside(spans)
         parts = [work.do(), *(helper.result() for helper in helpers)]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
     finally:
         for helper in helpers:
             helper.end()
@@ -93,13 +106,13 @@ class _Work(NamedTuple):
     """What there is to do.
 
     Attributes:
-        data: The answer.
+        answer: The answer.
         spans: Where its pieces are.
         judge: Judges a piece.
         numbers: Where to get the number of the next piece.
     """
 
-    data: bytes
+    answer: Answer
     spans: Sequence[tuple[int, int]]
     judge: Judge
     numbers: int
@@ -112,10 +125,10 @@ class _Work(NamedTuple):
         """
         ids: list[str] = []
         chosen, judged = 0, Judged()
-        while number := os.read(self.numbers, 1):
-            found = read_piece(self.data, self.spans[number[0]])
+        while number := os.read(self.numbers, _NUMBER):
+            found = read_piece(self.answer, self.spans[int.from_bytes(number, "big")])
             if found is None or judged.crashed or (whose is not None and os.getppid() != whose):
-                while os.read(self.numbers, len(self.spans)):
+                while os.read(self.numbers, _NUMBER * len(self.spans)):
                     pass
                 return None
             ids += [connection.id for connection in found]

@@ -73,7 +73,10 @@ class Asked:
                 by_rules = request.own is None
                 judge_now = functools.partial(judge, configuration=self.configuration, now=self.as_of)
                 read_file = functools.partial(
-                    from_file, for_rules=by_rules, judge=judge_now if by_rules and judging and total == 1 else None
+                    from_file,
+                    for_rules=by_rules,
+                    judge=judge_now if by_rules and judging and total == 1 else None,
+                    compares=any(active.rule.whole for active in self.configuration.rules),
                 )
                 for names, read_one in ((request.inputs, read_file), (request.stacks, from_stack)):
                     for name in names:

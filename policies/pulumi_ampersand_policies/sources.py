@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from pathlib import Path
 from shutil import which
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -172,7 +173,12 @@ def _failed_details(inventory: Inventory) -> list[str]:
 
 
 def from_file(
-    name: str, filters: Filters, *, for_rules: bool = False, judge: Callable[[Inventory], Judged] | None = None
+    name: str,
+    filters: Filters,
+    *,
+    for_rules: bool = False,
+    judge: Callable[..., Judged] | None = None,
+    compares: bool = True,
 ) -> Part:
     """Read a file: a saved answer of the API, what an audit kept, or a state that ``pulumi stack export`` wrote.
 
@@ -180,41 +186,53 @@ def from_file(
         name: The file; ``-`` is standard input.
         filters: Which connections.
         for_rules: Whether only rules of this package look at them; see `Inventory.for_rules`.
-        judge: Judges connections as soon as they are read, where that is of use; see `Part`.
+        judge: Judges connections as soon as they are read, where that is of use; see `Part`, and
+            `pulumi_ampersand_policies.evaluation.judge` for its arguments.
+        compares: Whether there are rules that compare connections.
     """
     shown = "standard input" if name == STANDARD_INPUT else one_line(name)
     try:
+        if judge is not None and ahead.is_large(name):
+            part = _in_pieces(Path(name), shown, filters, judge, compares=compares)
+            if part is not None:
+                return part
         data = sys.stdin.buffer.read() if name == STANDARD_INPUT else ahead.content(name)
     except OSError as error:
         return _failed(SourceKind.ANSWER, shown, f"can't be read: {error.strerror}")
     start = re.match(rb"(?:\xef\xbb\xbf)?\s*", data)
     data = data[start.end() :] if start is not None and start.end() else data
-    if judge is not None and (part := _in_pieces(data, shown, filters, judge)) is not None:
-        return part
     return _of_text(data, shown, filters, Inventory.for_rules if for_rules else Inventory.from_answer)
 
 
-def _in_pieces(data: bytes, shown: str, filters: Filters, judge: Callable[[Inventory], Judged]) -> Part | None:
-    """Read and judge a large answer; None if it is none, or isn't as the API promises."""
-    from pulumi_ampersand.saved_answer import read_outlines  # noqa: PLC0415 - small answers don't need it
+def _in_pieces(
+    file: Path, shown: str, filters: Filters, judge: Callable[..., Judged], *, compares: bool
+) -> Part | None:
+    """Read and judge a large answer; None if it is none, or isn't as the API promises.
+
+    Raises:
+        OSError: It can't be read.
+    """
+    from pulumi_ampersand.saved_answer import AnswerFile, read_outlines  # noqa: PLC0415 - small answers don't need it
     from pulumi_ampersand_policies.pieces import judge_in_pieces  # noqa: PLC0415
+
+    answer, compared = AnswerFile(file), Judged()
 
     def judge_chosen(inventory: Inventory) -> tuple[int, Judged]:
         chosen = filters.of(inventory)
         return len(chosen), judge(chosen)
 
-    found = judge_in_pieces(data, judge_chosen)
-    if found is None:
+    def compare(spans: Sequence[tuple[int, int]]) -> None:
+        nonlocal compared
+        if compares:
+            compared = judge(filters.of(Inventory.of_saved(read_outlines(answer, spans))), whole=True)
+
+    found = judge_in_pieces(answer, judge_chosen, compare)
+    if found is None or compared.crashed:
         return None
-
-    def later(read: Callable[[], Inventory]) -> Inventory:
-        return InventoryForLater(found.chosen, lambda: filters.of(read()))
-
-    whole, outlines = (
-        later(lambda: Inventory.for_rules(data)),
-        later(lambda: Inventory.of_saved(read_outlines(data))),
-    )
-    return Part(Source(SourceKind.ANSWER, shown, found.chosen), whole, found.judged, outlines)
+    found.judged.extend(compared)
+    # Only some reports look at the connections themselves.
+    whole = InventoryForLater(found.chosen, lambda: filters.of(Inventory.for_rules(answer.part(0, answer.size))))
+    return Part(Source(SourceKind.ANSWER, shown, found.chosen), whole, found.judged)
 
 
 def _of_text(data: bytes, shown: str, filters: Filters, of_answer: Callable[[bytes], Inventory]) -> Part:

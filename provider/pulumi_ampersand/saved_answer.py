@@ -11,10 +11,13 @@ A large answer is quicker to read in pieces, whose memory is used again for the 
 
 from __future__ import annotations
 
+import errno
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any, ClassVar, Final, cast
+from pathlib import Path
+from typing import Any, ClassVar, Final, Protocol
 
 import msgspec
 
@@ -124,11 +127,13 @@ class SavedConnection(SavedOutline, gc=False, rename="camel"):
         return Connection({key: value for key, value in sent.items() if value is not None})
 
     def _metadata(self) -> dict[str, Any] | None:
-        sent = msgspec.to_builtins(self.sent_metadata)
-        if sent is None or all(
-            map(_is_plain, chain(sent, *(item.values() if item else (None,) for item in sent.values())))
-        ):
-            return cast("dict[str, Any] | None", sent)
+        if self.sent_metadata is None:
+            return None
+        sent: dict[str, Any] = msgspec.to_builtins(self.sent_metadata)
+        if None not in sent.values():
+            texts = "".join([*sent, *chain.from_iterable([item.values() for item in sent.values()])])
+            if texts.isprintable() and "<{%" not in texts:
+                return sent
         return read_metadata(msgspec.json.encode(self.sent_metadata))
 
     def observed(self) -> Observation:
@@ -143,16 +148,78 @@ class SavedConnection(SavedOutline, gc=False, rename="camel"):
         )
 
 
+class Answer(Protocol):
+    """A saved answer, of which parts can be read."""
+
+    size: int
+    """Its bytes."""
+
+    def part(self, begin: int, end: int) -> bytes:
+        """The bytes from one place to another, as far as there are any."""
+
+
+class AnswerText:
+    """A saved answer that is in memory.
+
+    Args:
+        data: UTF-8 text.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.size = len(data)
+
+    def part(self, begin: int, end: int) -> bytes:
+        """See `Answer`."""
+        return self._data[begin:end]
+
+
+class AnswerFile:
+    """A saved answer in a file, which is read part by part, by several processes if need be.
+
+    Args:
+        path: The file.
+
+    Raises:
+        OSError: It can't be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._state = self._state_of(path.stat())
+        self.size = self._state[0]
+
+    @staticmethod
+    def _state_of(status: os.stat_result) -> tuple[int, ...]:
+        return status.st_size, status.st_dev, status.st_ino, status.st_mtime_ns
+
+    def part(self, begin: int, end: int) -> bytes:
+        """See `Answer`.
+
+        Raises:
+            OSError: It can't be read, or isn't what it was.
+        """
+        with self._path.open("rb", buffering=0) as file:
+            if self._state_of(os.fstat(file.fileno())) != self._state:
+                raise OSError(
+                    errno.ESTALE, "it was changed while it was judged; run the command again", str(self._path)
+                )
+            file.seek(begin)
+            return file.read(end - begin)
+
+
 _BETWEEN: Final = re.compile(rb"\}\s*,\s*\{")
-_PIECE: Final = 1 << 20
+_PIECE: Final = 1 << 18
 """Bytes in a piece, at least: so few that what one is read into fits into the processor's cache."""
-MOST_PIECES: Final = 200
+MOST_PIECES: Final = 10_000
 """How many pieces an answer is cut into, at most."""
-_WHITE_SPACE: Final = 100
-"""Bytes at an answer's end among which its last bracket is looked for."""
+_WINDOW: Final = 1 << 13
+"""Bytes among which a cut is looked for at once, most of which are a token."""
+_OVERLAP: Final = 100
+"""Bytes that are looked at again, for white space between two connections."""
 
 
-def pieces(data: bytes) -> list[tuple[int, int]]:
+def pieces(answer: Answer) -> list[tuple[int, int]]:
     """Where an answer can be cut: from where to where each piece reaches, without the array's brackets.
 
     It is cut where an object ends and the next begins, which is also so inside of connections, and in texts. But
@@ -160,36 +227,47 @@ def pieces(data: bytes) -> list[tuple[int, int]]:
     each cut is right.
 
     Args:
-        data: The JSON array, UTF-8.
+        answer: The JSON array, UTF-8.
 
     Returns:
         The pieces, `MOST_PIECES` or less; none if this doesn't look like an array.
     """
-    tail = data[-_WHITE_SPACE:]
-    end = len(data) - len(tail) + tail.rfind(b"]")
-    if not (data.startswith(b"[") and end > 0 and data[end:].strip() == b"]"):
+    tail_at = max(0, answer.size - _OVERLAP)
+    tail = answer.part(tail_at, answer.size)
+    last = tail.rfind(b"]")
+    if answer.part(0, 1) != b"[" or last < 0 or tail[last:].strip() != b"]" or (end := tail_at + last) == 0:
         return []
-    found, begin, size = [], 1, max(_PIECE, len(data) // MOST_PIECES)
-    while between := _BETWEEN.search(data, begin + size):
-        found.append((begin, between.start() + 1))
-        begin = between.end() - 1
+    found, begin, size = [], 1, max(_PIECE, answer.size // MOST_PIECES)
+    at = begin + size
+    while at < end:
+        between = _BETWEEN.search(answer.part(at, min(at + _WINDOW, end)))
+        if between is None:
+            at += _WINDOW - _OVERLAP
+            continue
+        found.append((begin, at + between.start() + 1))
+        begin = at + between.end() - 1
+        at = begin + size
     return [*found, (begin, end)]
 
 
-def read_piece(data: bytes, piece: tuple[int, int]) -> list[SavedConnection] | None:
+def read_piece(answer: Answer, piece: tuple[int, int]) -> list[SavedConnection] | None:
     """Read one of the `pieces` of an answer; see `read_for_rules`."""
-    begin, end = piece
-    return read_for_rules(b"[%b]" % data[begin:end])
+    return read_for_rules(b"[%b]" % answer.part(*piece))
 
 
 @without_collection()
-def read_outlines(data: bytes) -> list[SavedOutline]:
-    """Read an answer that `read_for_rules` could read, or all pieces of it, with few of the attributes.
+def read_outlines(answer: Answer, spans: Iterable[tuple[int, int]]) -> list[SavedOutline]:
+    """Read the pieces of an answer with few of the attributes.
 
     Args:
-        data: The JSON array, UTF-8.
+        answer: The JSON array, UTF-8.
+        spans: Its `pieces`.
+
+    Raises:
+        msgspec.DecodeError: It isn't as the API promises, which `read_piece` says of each piece.
     """
-    return msgspec.json.decode(data, type=list[SavedOutline])
+    decoder = msgspec.json.Decoder(list[SavedOutline])
+    return [connection for span in spans for connection in decoder.decode(b"[%b]" % answer.part(*span))]
 
 
 @without_collection()
@@ -225,11 +303,6 @@ def _is_harmless(sent: SavedConnection) -> bool:
         f"{access.issued_at}{access.expires_at}{refresh.issued_at}{refresh.expires_at}"
     )
     return text == harmless(text)
-
-
-def _is_plain(text: str | None) -> bool:
-    """Whether there is a text, and nothing in it that anybody takes out."""
-    return text is not None and text.isprintable() and "<{%" not in text
 
 
 def _fill_in(found: Sequence[SavedConnection]) -> bool:

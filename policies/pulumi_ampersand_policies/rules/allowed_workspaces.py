@@ -53,13 +53,14 @@ def applies(entry: Entry, options: AllowedWorkspaces) -> bool:
 
 def check(inventory: Inventory, options: AllowedWorkspaces, _now: datetime) -> Iterator[Breach | Unverified]:
     """Compare each workspace with the expression."""
+    patterns = {provider: re.compile(pattern) for provider, pattern in options.workspaces.items()}
     for entry in inventory:
         workspace = entry.connection.provider_workspace_ref
-        pattern = for_provider(options.workspaces, entry.connection.provider) or ""
+        pattern = for_provider(patterns, entry.connection.provider)
         if workspace is None:
             yield Unverified(f"its workspace is unknown: {why_missing(entry, 'providerWorkspaceRef')}", entry)
-        elif not re.fullmatch(pattern, workspace):
-            yield Breach(f"its workspace {workspace} is not allowed, only {pattern}", entry)
+        elif pattern is not None and not pattern.fullmatch(workspace):
+            yield Breach(f"its workspace {workspace} is not allowed, only {pattern.pattern}", entry)
 
 
 RULE = Rule(

@@ -8,7 +8,7 @@ with an OAuth authorization-code grant.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from pulumi_ampersand.inventory import Inventory
@@ -18,6 +18,8 @@ from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, S
 
 def check(inventory: Inventory, _options: Options, _now: datetime) -> Iterator[Breach | Unverified]:
     """Compare what was granted with what is asked for."""
+    # Many connections share both lists; what is kept of them stays what it is.
+    lacking: dict[tuple[int, int], tuple[Sequence[str], Sequence[str], list[str]]] = {}
     for entry in inventory:
         granted, app = entry.connection.scopes, entry.connection.provider_app
         asked = None if app is None else app.scopes
@@ -25,8 +27,12 @@ def check(inventory: Inventory, _options: Options, _now: datetime) -> Iterator[B
             yield Unverified(why_no_app_scopes(entry), entry)
         elif granted is None:
             yield Unverified(why_no_scopes(entry.observation), entry)
-        elif missing := sorted(set(asked).difference(granted)):
-            yield Breach(f"its provider app asks for more than was granted: {', '.join(missing)}", entry)
+        else:
+            both = id(asked), id(granted)
+            if both not in lacking:
+                lacking[both] = asked, granted, sorted(set(asked).difference(granted))
+            if missing := lacking[both][2]:
+                yield Breach(f"its provider app asks for more than was granted: {', '.join(missing)}", entry)
 
 
 RULE = Rule(

@@ -27,10 +27,13 @@ def check(inventory: Inventory, _options: Options, _now: datetime) -> Iterator[B
             connection.provider_app,
         )
         gaps = entry.observation.gaps
-        alike = project is not None and all(
-            part is None or part.project_id == project for part in (group, consumer, app)
-        )
-        if alike and not gaps:
+        if (
+            project is not None
+            and not gaps
+            and (group is None or group.project_id == project)
+            and (consumer is None or consumer.project_id == project)
+            and (app is None or app.project_id == project)
+        ):
             continue
         parts = {"group": group, "consumer": consumer, "providerApp": app}
         projects = {"connection": project} | {
