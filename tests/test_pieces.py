@@ -342,7 +342,7 @@ def test_a_file_that_changes_is_an_error(answer: bytes, tmp_path: Path) -> None:
 
     part = from_file(str(file), Filters(), for_rules=True, judge=change)
     assert (part.source.status, len(part.inventory)) == ("failed", 0)
-    assert part.source.error == "can't be read: it changed while it was judged; run the command again"
+    assert part.source.error == "can't be read: it was changed while it was judged; run the command again"
 
 
 @pytest.mark.parametrize("size", [1, 100, 2**13 + 7])
