@@ -5,8 +5,8 @@ makes objects with those attributes, each of which stands for a connection and f
 connections have in common is read once, and what rules don't look at stays the text that it was. This has no opinion
 of its own: it reads as `pulumi_ampersand.answers` does, and what it can't read so, it leaves to that module.
 
-A large answer is quicker to read in pieces, whose memory is used again for the next: `piece` after `piece`, and
-`outlines` for what takes all connections at once.
+A large answer is quicker to read in `pieces`, whose memory is used again for the next: by `read_piece`, and by
+`read_outlines` for what takes all connections at once.
 """
 
 from __future__ import annotations
