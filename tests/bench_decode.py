@@ -10,6 +10,7 @@ import gc
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -17,7 +18,7 @@ import msgspec
 from bench_measure import Bench, Kind, Row, agreed, by_itself, in_turns, timed
 from peers.saved_answer import write_saved_answer
 from pulumi_ampersand.answers import read_connections
-from pulumi_ampersand.saved_answer import AnswerText, pieces, read_for_rules, read_piece
+from pulumi_ampersand.saved_answer import AnswerFile, PieceReader, SavedConnection, pieces, read_for_rules
 
 PIECES: Final = "reading for rules, in pieces"
 WHOLE: Final = "reading for rules, at once"
@@ -34,51 +35,57 @@ def rows(bench: Bench) -> Iterator[Row]:
     for count in bench.sizes(10_000, 100_000, quick=[1_000]):
         path = bench.folder("decode") / "answer.json"
         size = write_saved_answer(path, count)
-        data = path.read_bytes()
-        path.unlink()
-        agreed(f"{count:,} connections", {name: outlines(data) for name, outlines in OUTLINES.items()})
+        agreed(f"{count:,} connections", {name: outlines(path) for name, outlines in OUTLINES.items()})
         # Ours reads without the collector of cycles: so may the others.
         gc.disable()
         try:
-            taken = in_turns({name: partial(read, data) for name, read in READERS.items()}, quick=bench.quick)
+            taken = in_turns({name: partial(read, path) for name, read in READERS.items()}, quick=bench.quick)
         finally:
             gc.enable()
+            path.unlink()
         for ours in (PIECES, WHOLE, PROGRAMS):
             for theirs in (MSGSPEC, STANDARD):
                 yield timed(f"{ours}, {size / 1e6:.1f} MB", taken[ours], theirs, taken[theirs], count, kind=Kind.LIMIT)
 
 
-def _read_pieces(data: bytes) -> None:
-    """Keep none of them, as the audit does."""
-    answer = AnswerText(data)
+def _pieces(path: Path) -> Iterator[SavedConnection]:
+    answer = AnswerFile(path)
+    reader = PieceReader(answer)
     for piece in pieces(answer):
-        read_piece(answer, piece)
+        yield from reader.read(piece) or ()
 
 
-READERS: Final[dict[str, Callable[[bytes], object]]] = {
+def _read_pieces(path: Path) -> None:
+    """Keep none of them, as the audit does."""
+    for _ in _pieces(path):
+        pass
+
+
+def _whole(decode: Callable[[bytes], object], path: Path) -> object:
+    return decode(path.read_bytes())
+
+
+_for_programs: Final = partial(read_connections, refresh_token_told=True)
+
+READERS: Final[dict[str, Callable[[Path], object]]] = {
     PIECES: _read_pieces,
-    WHOLE: read_for_rules,
-    PROGRAMS: partial(read_connections, refresh_token_told=True),
-    MSGSPEC: msgspec.json.decode,
-    STANDARD: json.loads,
+    WHOLE: partial(_whole, read_for_rules),
+    PROGRAMS: partial(_whole, _for_programs),
+    MSGSPEC: partial(_whole, msgspec.json.decode),
+    STANDARD: partial(_whole, json.loads),
 }
 
 
-def _of_dictionaries(decode: Callable[[bytes], Any], data: bytes) -> list[Outline]:
-    return [(sent["id"], sent["status"] != "bad_credentials") for sent in decode(data)]
+def _of_dictionaries(decode: Callable[[bytes], Any], path: Path) -> list[Outline]:
+    return [(sent["id"], sent["status"] != "bad_credentials") for sent in decode(path.read_bytes())]
 
 
-def _of_pieces(data: bytes) -> list[Outline]:
-    answer = AnswerText(data)
-    return [(sent.id, sent.healthy) for piece in pieces(answer) for sent in read_piece(answer, piece) or ()]
-
-
-OUTLINES: Final[dict[str, Callable[[bytes], list[Outline]]]] = {
+OUTLINES: Final[dict[str, Callable[[Path], list[Outline]]]] = {
     STANDARD: partial(_of_dictionaries, json.loads),
     MSGSPEC: partial(_of_dictionaries, msgspec.json.decode),
-    PIECES: _of_pieces,
-    WHOLE: lambda data: [(sent.id, sent.healthy) for sent in read_for_rules(data) or ()],
-    PROGRAMS: lambda data: [(sent.id, sent.healthy) for sent, _ in read_connections(data, refresh_token_told=True)],
+    PIECES: lambda path: [(sent.id, sent.healthy) for sent in _pieces(path)],
+    WHOLE: lambda path: [(sent.id, sent.healthy) for sent in read_for_rules(path.read_bytes()) or ()],
+    PROGRAMS: lambda path: [(sent.id, sent.healthy) for sent, _ in _for_programs(path.read_bytes())],
 }
 
 

@@ -19,9 +19,10 @@ import pytest
 
 from bench import ALL_RULES
 from peers.saved_answer import AS_OF, REQUIRED_SCOPES, connections
+from pulumi_ampersand import saved_answer
 from pulumi_ampersand.answers import read_connections
 from pulumi_ampersand.inventory import Inventory
-from pulumi_ampersand.saved_answer import MOST_PIECES, AnswerFile, AnswerText, pieces, read_piece
+from pulumi_ampersand.saved_answer import MOST_PIECES, AnswerFile, PieceReader, SavedConnection, pieces
 from pulumi_ampersand_policies.audit import Part, audit
 from pulumi_ampersand_policies.configuration import Configuration, parse
 from pulumi_ampersand_policies.evaluation import Judged, evaluate, judge
@@ -74,13 +75,34 @@ def answer(sent: list[dict[str, Any]]) -> bytes:
     return json.dumps(sent).encode()
 
 
-def judged(data: bytes, configuration: Configuration = EVERY_RULE) -> Any:
+@pytest.fixture
+def in_file(tmp_path: Path) -> Callable[[bytes], AnswerFile]:
+    """Puts an answer into a file."""
+
+    def write(data: bytes) -> AnswerFile:
+        file = tmp_path / "in_file.json"
+        file.write_bytes(data)
+        return AnswerFile(file)
+
+    return write
+
+
+InFile = Callable[[bytes], AnswerFile]
+
+
+def read(answer: AnswerFile) -> list[list[SavedConnection]]:
+    """What is in each of its pieces; nothing in those that are for others to read."""
+    reader = PieceReader(answer)
+    return [reader.read(span) or [] for span in pieces(answer)]
+
+
+def judged(answer: AnswerFile, configuration: Configuration = EVERY_RULE) -> Any:
     """What comes of it piece by piece."""
 
     def judge_all(inventory: Inventory) -> tuple[int, Judged]:
         return len(inventory), judge(inventory, configuration, AS_OF)
 
-    return judge_in_pieces(AnswerText(data), judge_all)
+    return judge_in_pieces(answer, judge_all)
 
 
 def part(data: bytes, folder: Path, *, in_pieces: bool, **filters: str) -> Part:
@@ -122,21 +144,20 @@ def test_a_whole_inventory_is_read_when_somebody_looks(answer: bytes, tmp_path: 
 
 
 @pytest.mark.parametrize("indent", [None, 0, 2], ids=["dense", "lines", "indented"])
-def test_pieces_are_all_of_an_answer(sent: list[dict[str, Any]], indent: int | None) -> None:
+def test_pieces_are_all_of_an_answer(sent: list[dict[str, Any]], indent: int | None, in_file: InFile) -> None:
     """However an answer is laid out, its pieces hold its connections in its order, and no piece is much of it."""
-    data = json.dumps(sent, indent=indent).encode() + b"\n" * 3
-    spans = pieces(AnswerText(data))
-    found = [read_piece(AnswerText(data), span) or [] for span in spans]
-    assert 4 <= len(spans) <= MOST_PIECES
+    found = read(in_file(json.dumps(sent, indent=indent).encode() + b"\n" * 3))
+    assert 4 <= len(found) <= MOST_PIECES
     assert min(map(len, found)) > 0
     assert [connection.id for part in found for connection in part] == [connection["id"] for connection in sent]
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"[", b"]", b"{}", b'{"a": []}', b"[1] ]" + b" " * 1_000, b"\xff"])
-def test_what_is_no_large_array_is_left_alone(text: bytes) -> None:
+def test_what_is_no_large_array_is_left_alone(text: bytes, in_file: InFile) -> None:
     """Small answers and what is no answer are nobody's pieces."""
-    assert len(pieces(AnswerText(text))) <= 1
-    assert judged(text) is None
+    answer = in_file(text)
+    assert len(pieces(answer)) <= 1
+    assert judged(answer) is None
 
 
 def _in_a_text(sent: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -153,21 +174,20 @@ def _inside_of_arrays(sent: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("make", [_in_a_text, _inside_of_connections, _inside_of_arrays])
 def test_a_cut_in_the_wrong_place_is_no_cut(
-    sent: list[dict[str, Any]], make: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
+    sent: list[dict[str, Any]], make: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], in_file: InFile
 ) -> None:
     """What looks like the end of a connection and isn't leaves the answer to those who read it as a whole."""
     made = make(sent)
-    data = json.dumps(made).encode()
-    assert len(pieces(AnswerText(data))) >= 4
-    found = judged(data)
+    answer = in_file(json.dumps(made).encode())
+    assert len(pieces(answer)) >= 4
+    found = judged(answer)
     if found is not None:
         assert sorted(found.ids) == sorted(connection["id"] for connection in made)
 
 
-def test_a_cut_in_a_text_is_noticed(sent: list[dict[str, Any]]) -> None:
+def test_a_cut_in_a_text_is_noticed(sent: list[dict[str, Any]], in_file: InFile) -> None:
     """So that the last test isn't true by chance: pieces that begin inside of a text can't be read."""
-    data = json.dumps(_in_a_text(sent)).encode()
-    assert None in [read_piece(AnswerText(data), span) for span in pieces(AnswerText(data))]
+    assert [] in read(in_file(json.dumps(_in_a_text(sent)).encode()))
 
 
 def _broken(sent: list[dict[str, Any]]) -> Iterator[tuple[str, list[Any]]]:
@@ -179,13 +199,15 @@ def _broken(sent: list[dict[str, Any]]) -> Iterator[tuple[str, list[Any]]]:
     yield "twice, with other content", [*sent, {**sent[0], "status": "bad_credentials"}]
 
 
-def test_what_is_not_as_promised_is_read_as_a_whole(sent: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_what_is_not_as_promised_is_read_as_a_whole(
+    sent: list[dict[str, Any]], tmp_path: Path, in_file: InFile
+) -> None:
     """Errors name positions, gaps are kept and doubles are noticed, as if there were no pieces."""
     file = tmp_path / "answer.json"
     for name, content in _broken(sent):
         data = json.dumps(content).encode()
-        assert len(pieces(AnswerText(data))) >= 4, name
-        assert judged(data) is None, name
+        assert len(pieces(in_file(data))) >= 4, name
+        assert judged(in_file(data)) is None, name
         file.write_bytes(data)
         now = partial(judge, configuration=EVERY_RULE, now=AS_OF)
         plain, made = (from_file(str(file), Filters(), for_rules=True, judge=way) for way in (None, now))
@@ -201,15 +223,15 @@ def _crashing(inventory: Inventory, _options: Any, _now: datetime) -> Iterator[B
         yield Breach("odd", entry)
 
 
-def test_a_rule_that_crashes_is_judged_by_the_whole(answer: bytes) -> None:
+def test_a_rule_that_crashes_is_judged_by_the_whole(answer: bytes, in_file: InFile) -> None:
     """How much a rule said before it crashed doesn't depend on pieces and processes: it judges all of them again."""
     (active,) = [active for active in EVERY_RULE.rules if active.rule.id == no_bad_credentials.RULE.id]
     crashing = active._replace(rule=replace(active.rule, check=_crashing))
-    assert judged(answer, replace(EVERY_RULE, rules=(crashing,))) is None
-    assert judged(answer, replace(EVERY_RULE, rules=(active,))) is not None
+    assert judged(in_file(answer), replace(EVERY_RULE, rules=(crashing,))) is None
+    assert judged(in_file(answer), replace(EVERY_RULE, rules=(active,))) is not None
 
 
-def test_nothing_that_is_passed_on_holds_credentials(sent: list[dict[str, Any]]) -> None:
+def test_nothing_that_is_passed_on_holds_credentials(sent: list[dict[str, Any]], in_file: InFile) -> None:
     """What a process tells another of connections is what rules see of them, unmistakably without tokens."""
     tokens = [
         connection["oauth2AuthorizationCode"][name]["token"]
@@ -217,7 +239,7 @@ def test_nothing_that_is_passed_on_holds_credentials(sent: list[dict[str, Any]])
         for name in ("accessToken", "refreshToken")
         if connection.get("oauth2AuthorizationCode", {}).get(name, {}).get("token")
     ]
-    found = judged(json.dumps(sent).encode())
+    found = judged(in_file(json.dumps(sent).encode()))
     texts = repr(found)
     assert len(tokens) > 3_000
     assert "paused" in texts
@@ -238,7 +260,7 @@ def _left() -> bool:
 
 
 @unix
-def test_several_processes_take_part(answer: bytes) -> None:
+def test_several_processes_take_part(answer: bytes, in_file: InFile) -> None:
     """Where there are several processors, pieces are judged by several processes, which leave nothing behind."""
     before, seen = _open_files(), set()
 
@@ -249,7 +271,7 @@ def test_several_processes_take_part(answer: bytes) -> None:
         return len(inventory), said
 
     for _ in range(20):  # a process may be done before another has begun
-        found = judge_in_pieces(AnswerText(answer), note)
+        found = judge_in_pieces(in_file(answer), note)
         assert found is not None
         seen |= {breach.cause for breach in found.judged.unverifiable}
         if len(seen) > 1:
@@ -261,7 +283,7 @@ def test_several_processes_take_part(answer: bytes) -> None:
 
 @unix
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_process_that_is_ended_is_not_waited_for(answer: bytes, number: signal.Signals) -> None:
+def test_a_process_that_is_ended_is_not_waited_for(answer: bytes, number: signal.Signals, in_file: InFile) -> None:
     """Pieces whose process was ended from outside are read by nobody, so the answer is judged as a whole."""
     me, before = os.getpid(), _open_files()
 
@@ -272,13 +294,13 @@ def test_a_process_that_is_ended_is_not_waited_for(answer: bytes, number: signal
 
     if len(os.sched_getaffinity(0)) > 1:
         # The other process may find nothing left to do.
-        assert any(judge_in_pieces(AnswerText(answer), end) is None for _ in range(20))
+        assert any(judge_in_pieces(in_file(answer), end) is None for _ in range(20))
     assert not _left()
     assert _open_files() == before
 
 
 @unix
-def test_an_interruption_ends_all_of_it(answer: bytes) -> None:
+def test_an_interruption_ends_all_of_it(answer: bytes, in_file: InFile) -> None:
     """Whoever is interrupted leaves no process and no open file behind."""
     me, before = os.getpid(), _open_files()
 
@@ -288,7 +310,7 @@ def test_an_interruption_ends_all_of_it(answer: bytes) -> None:
         return len(inventory), judge(inventory, EVERY_RULE, AS_OF)
 
     with pytest.raises(KeyboardInterrupt):
-        judge_in_pieces(AnswerText(answer), interrupt)
+        judge_in_pieces(in_file(answer), interrupt)
     assert not _left()
     assert _open_files() == before
 
@@ -346,24 +368,44 @@ def test_a_file_that_changes_is_an_error(answer: bytes, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 100, 2**13 + 7])
-def test_files_and_texts_are_cut_alike(sent: list[dict[str, Any]], tmp_path: Path, size: int) -> None:
+def test_what_lies_between_connections_is_no_matter(sent: list[dict[str, Any]], size: int, in_file: InFile) -> None:
     """Whatever lies between two connections, a cut is found wherever one is looked for."""
-    file = tmp_path / "answer.json"
     text = json.dumps([{**one, "more": "x" * size} for one in sent]).replace("}, {", "},\n \t{").encode()
-    file.write_bytes(text)
-    spans = pieces(AnswerFile(file))
-    assert spans == pieces(AnswerText(text))
-    assert len(spans) > 5
-    assert sum(len(read_piece(AnswerFile(file), span) or []) for span in spans) == len(sent)
+    found = read(in_file(text))
+    assert len(found) > 5
+    assert sum(map(len, found)) == len(sent)
 
 
-def test_pieces_are_read_as_programs_read(answer: bytes) -> None:
+def test_a_short_piece_after_a_long_one_has_nothing_of_it(sent: list[dict[str, Any]], in_file: InFile) -> None:
+    """Pieces of very different lengths are read into the same memory, in any order."""
+    made = [{**one, "more": "x" * 2**20 if number % 1_000 == 500 else ""} for number, one in enumerate(sent)]
+    answer = in_file(json.dumps(made).encode())
+    reader, spans = PieceReader(answer), pieces(answer)
+    sizes = [end - begin for begin, end in spans]
+    assert max(sizes) > 3 * min(sizes)
+    for order in (spans, spans[::-1]):
+        found = [connection.id for span in order for connection in reader.read(span) or []]
+        assert sorted(found) == sorted(one["id"] for one in sent)
+
+
+def test_what_many_have_in_common_takes_no_more_memory(in_file: InFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts that turn out not to be common are forgotten, and read right all the same."""
+    monkeypatch.setattr(saved_answer, "_MOST_IN_COMMON", 100)
+    sent = [
+        {**one, "oauth2AuthorizationCode": {"scopes": [f"scope-{number}"]}}
+        for number, one in enumerate(connections(1_000))
+    ]
+    answer = in_file(json.dumps(sent).encode())
+    assert [one.scopes for part in read(answer) for one in part] == [[f"scope-{number}"] for number in range(1_000)]
+
+
+def test_pieces_are_read_as_programs_read(answer: bytes, in_file: InFile) -> None:
     """All that is known of each connection is the same as what programs get."""
     slow = {connection.id: (connection, seen) for connection, seen in read_connections(answer, refresh_token_told=True)}
     entries = [
         entry
-        for span in pieces(AnswerText(answer))
-        for entry in Inventory.of_saved(read_piece(AnswerText(answer), span) or [])
+        for part in read(in_file(answer))
+        for entry in Inventory.of_saved(part)
         if entry.connection.auth_scheme is not None
     ]
     assert len(entries) > 3_900

@@ -303,6 +303,7 @@ def raw(fields: bytes) -> bytes:
 
 
 ODD: Final[Mapping[str, bytes]] = {
+    "hostile-metadata": encoded({**ENTRY, "providerMetadata": {"a": {"value": "\x1b[31m\u202e<{%"}}}),
     "empty": b"",
     "space": b" \n",
     "empty-array": b"[]",
@@ -426,7 +427,6 @@ FAST: Final[Mapping[str, bytes]] = {
     "right-to-left-script": json.dumps([{**ENTRY, "group": {"groupRef": "שלום"}}], ensure_ascii=False).encode(),
     "quotes": encoded({**ENTRY, "providerWorkspaceRef": 'a"b\\c/d'}),
     "percent-and-braces": encoded({**ENTRY, "providerWorkspaceRef": "{%x%}"}),
-    "hostile-metadata": encoded({**ENTRY, "providerMetadata": {"a": {"value": "\x1b[31m\u202e<{%"}}}),
     "hostile-app-and-scopes": encoded(
         {**ENTRY, "providerApp": {"id": "\x1b[31m"}, "oauth2AuthorizationCode": {"scopes": ["<{%"]}}
     ),

@@ -23,7 +23,7 @@ import msgspec
 
 from pulumi_ampersand.answers import without_collection
 from pulumi_ampersand.inventory import Inventory
-from pulumi_ampersand.saved_answer import Answer, pieces, read_piece
+from pulumi_ampersand.saved_answer import AnswerFile, PieceReader, pieces
 from pulumi_ampersand_policies.evaluation import Judged
 
 _FEWEST_PIECES: Final = 4
@@ -51,7 +51,7 @@ class JudgedPieces(NamedTuple):
 
 @without_collection()
 def judge_in_pieces(
-    answer: Answer, judge: Judge, beside: Callable[[Sequence[tuple[int, int]]], object] = len
+    answer: AnswerFile, judge: Judge, beside: Callable[[Sequence[tuple[int, int]]], object] = len
 ) -> JudgedPieces | None:
     """Read and judge a saved answer piece by piece.
 
@@ -112,7 +112,7 @@ class _Work(NamedTuple):
         numbers: Where to get the number of the next piece.
     """
 
-    answer: Answer
+    answer: AnswerFile
     spans: Sequence[tuple[int, int]]
     judge: Judge
     numbers: int
@@ -124,9 +124,9 @@ class _Work(NamedTuple):
             whose: The process that this is done for, without which there is no reason to go on; None if it is our own.
         """
         ids: list[str] = []
-        chosen, judged = 0, Judged()
+        chosen, judged, reader = 0, Judged(), PieceReader(self.answer)
         while number := os.read(self.numbers, _NUMBER):
-            found = read_piece(self.answer, self.spans[int.from_bytes(number, "big")])
+            found = reader.read(self.spans[int.from_bytes(number, "big")])
             if found is None or judged.crashed or (whose is not None and os.getppid() != whose):
                 while os.read(self.numbers, _NUMBER * len(self.spans)):
                     pass

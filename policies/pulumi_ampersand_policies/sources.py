@@ -212,7 +212,7 @@ def _in_pieces(
     Raises:
         OSError: It can't be read.
     """
-    from pulumi_ampersand.saved_answer import AnswerFile, read_outlines  # noqa: PLC0415 - small answers don't need it
+    from pulumi_ampersand.saved_answer import AnswerFile, PieceReader  # noqa: PLC0415 - small answers don't need it
     from pulumi_ampersand_policies.pieces import judge_in_pieces  # noqa: PLC0415
 
     answer, compared = AnswerFile(file), Judged()
@@ -224,7 +224,7 @@ def _in_pieces(
     def compare(spans: Sequence[tuple[int, int]]) -> None:
         nonlocal compared
         if compares:
-            compared = judge(filters.of(Inventory.of_saved(read_outlines(answer, spans))), whole=True)
+            compared = judge(filters.of(Inventory.of_saved(PieceReader(answer).read_outlines(spans))), whole=True)
 
     found = judge_in_pieces(answer, judge_chosen, compare)
     if found is None or compared.crashed:

@@ -83,17 +83,6 @@ def read_connections(data: bytes, *, refresh_token_told: bool = False) -> list[F
     return [_connection(sent, gaps, refresh_token_told) for sent, gaps in entries]
 
 
-def read_metadata(data: bytes) -> dict[str, Any] | None:
-    """Read a connection's ``providerMetadata`` alone; see `read_connections`."""
-    try:
-        sent = _decoder(dict[str, MetadataItemKeys | None] | None).decode(data)
-    except _UNDECODABLE:
-        sent = _value(msgspec.Raw(repair_text(data)), _hints(_CommonKeys)["providerMetadata"], "", {})
-    if may_be_harmful(data):
-        sent = _harmless(sent)
-    return _without_nulls(sent) if sent is not None and b"null" in data else sent
-
-
 def read_connection(data: bytes, *, refresh_token_told: bool) -> Found:
     """Read a single connection; see `read_connections`."""
     found = read_connections(b"[" + data.removeprefix(BOM_UTF8) + b"]", refresh_token_told=refresh_token_told)

@@ -5,7 +5,7 @@ makes objects with those attributes, each of which stands for a connection and f
 connections have in common is read once, and what rules don't look at stays the text that it was. This has no opinion
 of its own: it reads as `pulumi_ampersand.answers` does, and what it can't read so, it leaves to that module.
 
-A large answer is quicker to read in `pieces`, whose memory is used again for the next: by `read_piece`, and by
+A large answer is quicker to read in `pieces`, whose memory is used again for the next: by a `PieceReader`, and by
 `read_outlines` for what takes all connections at once.
 """
 
@@ -15,13 +15,12 @@ import errno
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final
 
 import msgspec
 
-from pulumi_ampersand.answers import read_connection, read_metadata, without_collection
+from pulumi_ampersand.answers import read_connection, without_collection
 from pulumi_ampersand.errors import AnswerError
 from pulumi_ampersand.model import HEALTHY_STATUSES, Connection, Observation, ProviderApp, Token
 from pulumi_ampersand.terminal import harmless, may_be_harmful
@@ -124,17 +123,15 @@ class SavedConnection(SavedOutline, gc=False, rename="camel"):
             "providerApp": self.provider_app,
             "providerMetadata": self._metadata(),
         }
-        return Connection({key: value for key, value in sent.items() if value is not None})
+        if None in sent.values():
+            sent = {key: value for key, value in sent.items() if value is not None}
+        return Connection(sent)
 
     def _metadata(self) -> dict[str, Any] | None:
         if self.sent_metadata is None:
             return None
         sent: dict[str, Any] = msgspec.to_builtins(self.sent_metadata)
-        if None not in sent.values():
-            texts = "".join([*sent, *chain.from_iterable([item.values() for item in sent.values()])])
-            if texts.isprintable() and "<{%" not in texts:
-                return sent
-        return read_metadata(msgspec.json.encode(self.sent_metadata))
+        return {name: item for name, item in sent.items() if item is not None} if None in sent.values() else sent
 
     def observed(self) -> Observation:
         """The same as the observation that is kept."""
@@ -148,37 +145,14 @@ class SavedConnection(SavedOutline, gc=False, rename="camel"):
         )
 
 
-class Answer(Protocol):
-    """A saved answer, of which parts can be read."""
-
-    size: int
-    """Its bytes."""
-
-    def part(self, begin: int, end: int) -> bytes:
-        """The bytes from one place to another, as far as there are any."""
-
-
-class AnswerText:
-    """A saved answer that is in memory.
-
-    Args:
-        data: UTF-8 text.
-    """
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.size = len(data)
-
-    def part(self, begin: int, end: int) -> bytes:
-        """See `Answer`."""
-        return self._data[begin:end]
-
-
 class AnswerFile:
     """A saved answer in a file, which is read part by part, by several processes if need be.
 
     Args:
         path: The file.
+
+    Attributes:
+        size: Its bytes.
 
     Raises:
         OSError: It can't be read.
@@ -194,18 +168,29 @@ class AnswerFile:
         return status.st_size, status.st_dev, status.st_ino, status.st_mtime_ns
 
     def part(self, begin: int, end: int) -> bytes:
-        """See `Answer`.
+        """The bytes from one place to another, as far as there are any.
 
         Raises:
             OSError: It can't be read, or isn't what it was.
         """
+        part = bytearray(max(0, min(end, self.size) - begin))
+        self.read_into(memoryview(part), begin)
+        return bytes(part)
+
+    def read_into(self, memory: memoryview, begin: int) -> None:
+        """Fill memory with the bytes from a place on, of which there must be so many.
+
+        Raises:
+            OSError: See `part`.
+        """
         with self._path.open("rb", buffering=0) as file:
-            if self._state_of(os.fstat(file.fileno())) != self._state:
-                raise OSError(
-                    errno.ESTALE, "it was changed while it was judged; run the command again", str(self._path)
-                )
+            same = self._state_of(os.fstat(file.fileno())) == self._state
             file.seek(begin)
-            return file.read(end - begin)
+            while same and memory:
+                got = file.readinto(memory)
+                same, memory = bool(got), memory[got:]
+        if not same:
+            raise OSError(errno.ESTALE, "it was changed while it was judged; run the command again", str(self._path))
 
 
 _BETWEEN: Final = re.compile(rb"\}\s*,\s*\{")
@@ -215,16 +200,18 @@ MOST_PIECES: Final = 10_000
 """How many pieces an answer is cut into, at most."""
 _WINDOW: Final = 1 << 13
 """Bytes among which a cut is looked for at once, most of which are a token."""
+_MOST_IN_COMMON: Final = 10_000
+"""How many different texts of a kind are remembered, at least."""
 _OVERLAP: Final = 100
 """Bytes that are looked at again, for white space between two connections."""
 
 
-def pieces(answer: Answer) -> list[tuple[int, int]]:
+def pieces(answer: AnswerFile) -> list[tuple[int, int]]:
     """Where an answer can be cut: from where to where each piece reaches, without the array's brackets.
 
     It is cut where an object ends and the next begins, which is also so inside of connections, and in texts. But
-    `read_piece` reads from the first piece on only what ends between two connections, so where it can read all of them,
-    each cut is right.
+    a `PieceReader` reads from the first piece on only what ends between two connections, so where it can read all of
+    them, each cut is right.
 
     Args:
         answer: The JSON array, UTF-8.
@@ -250,27 +237,69 @@ def pieces(answer: Answer) -> list[tuple[int, int]]:
     return [*found, (begin, end)]
 
 
-def read_piece(answer: Answer, piece: tuple[int, int]) -> list[SavedConnection] | None:
-    """Read one of the `pieces` of an answer; see `read_for_rules`."""
-    return read_for_rules(b"[%b]" % answer.part(*piece))
+class _InCommon:
+    """What many connections have in common, read once, by the text that was sent."""
+
+    def __init__(self) -> None:
+        self.apps: dict[bytes, ProviderApp | None] = {}
+        self.scopes: dict[bytes, Sequence[str] | None] = {}
+
+    def forget(self) -> None:
+        """Begin anew if this has become much, because little is in common."""
+        for known in (self.apps, self.scopes):
+            if len(known) > _MOST_IN_COMMON:
+                known.clear()
 
 
-@without_collection()
-def read_outlines(answer: Answer, spans: Iterable[tuple[int, int]]) -> list[SavedOutline]:
-    """Read the pieces of an answer with few of the attributes.
+class PieceReader:
+    """Reads the `pieces` of an answer one after the other, each into the memory of the one before.
 
     Args:
         answer: The JSON array, UTF-8.
-        spans: Its `pieces`.
-
-    Raises:
-        msgspec.DecodeError: It isn't as the API promises, which `read_piece` says of each piece.
     """
-    decoder = msgspec.json.Decoder(list[SavedOutline])
-    return [connection for span in spans for connection in decoder.decode(b"[%b]" % answer.part(*span))]
+
+    def __init__(self, answer: AnswerFile) -> None:
+        self._answer = answer
+        self._memory = bytearray()
+        self._in_common = _InCommon()
+
+    def read(self, piece: tuple[int, int]) -> list[SavedConnection] | None:
+        """Read a piece; see `read_for_rules`.
+
+        Raises:
+            OSError: See `AnswerFile.part`.
+        """
+        self._in_common.forget()
+        self._load(*piece)
+        return _read_for_rules(self._memory, self._in_common)
+
+    @without_collection()
+    def read_outlines(self, spans: Iterable[tuple[int, int]]) -> list[SavedOutline]:
+        """Read pieces with few of the attributes.
+
+        Args:
+            spans: Which ones.
+
+        Raises:
+            OSError: See `AnswerFile.part`.
+            msgspec.DecodeError: It isn't as the API promises, which `read` says of each piece.
+        """
+        decoder, found = msgspec.json.Decoder(list[SavedOutline]), list[SavedOutline]()
+        for span in spans:
+            self._load(*span)
+            found += decoder.decode(self._memory)
+        return found
+
+    def _load(self, begin: int, end: int) -> None:
+        memory, size = self._memory, end - begin + 2
+        # What `msgspec.Raw` points to must not move; but of what was read before, none is left.
+        del memory[size:]
+        memory.extend(bytes(size - len(memory)))
+        memory[0], memory[-1] = b"[]"
+        with memoryview(memory)[1:-1] as inner:
+            self._answer.read_into(inner, begin)
 
 
-@without_collection()
 def read_for_rules(data: bytes) -> list[SavedConnection] | None:
     """Read a saved answer, which is taken as it stands, in its order.
 
@@ -281,6 +310,11 @@ def read_for_rules(data: bytes) -> list[SavedConnection] | None:
         The connections; None if something in the answer isn't as the API promises, so that it takes
         `pulumi_ampersand.answers` to read it.
     """
+    return _read_for_rules(data, _InCommon())
+
+
+@without_collection()
+def _read_for_rules(data: bytes | bytearray, in_common: _InCommon) -> list[SavedConnection] | None:
     try:
         found = msgspec.json.decode(data, type=list[SavedConnection])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -289,11 +323,11 @@ def read_for_rules(data: bytes) -> list[SavedConnection] | None:
         return None
     if len({connection.id for connection in found}) != len(found):
         return None
-    return found if _fill_in(found) else None
+    return found if _fill_in(found, in_common) else None
 
 
 def _is_harmless(sent: SavedConnection) -> bool:
-    """Whether no text that rules look at has what `harmless` takes out."""
+    """Whether no text that is kept has what `harmless` takes out."""
     group, consumer, grant = sent.group or SavedGroup(), sent.consumer or SavedConsumer(), sent.sent_grant or _Grant()
     access, refresh = grant.access_token or Token(), grant.refresh_token or Token()
     text = (
@@ -302,20 +336,21 @@ def _is_harmless(sent: SavedConnection) -> bool:
         f"{group.create_time}{consumer.ref}{consumer.name}{consumer.project_id}{consumer.create_time}"
         f"{access.issued_at}{access.expires_at}{refresh.issued_at}{refresh.expires_at}"
     )
+    for name, item in (sent.sent_metadata or {}).items():
+        text += f"{name}{item and item.value}{item and item.source}{item and item.display_name}"
     return text == harmless(text)
 
 
-def _fill_in(found: Sequence[SavedConnection]) -> bool:
+def _fill_in(found: Sequence[SavedConnection], in_common: _InCommon) -> bool:
     """Make the attributes, of what many have in common once; False if something isn't as the API promises."""
-    apps: dict[bytes, ProviderApp | None] = {}
-    scopes: dict[bytes, Sequence[str] | None] = {}
+    apps, scopes = in_common.apps, in_common.scopes
     try:
         for sent in found:
             text = bytes(sent.sent_app)
             if text not in apps:
                 apps[text] = _read({"providerApp": sent.sent_app}).provider_app
             sent.provider_app = apps[text]
-            # What is kept of the text keeps all of it in memory, tokens included.
+            # What is kept of the text keeps all of it in memory, tokens included, and in pieces becomes the next one's.
             sent.sent_app = _NULL
             grant = sent.sent_grant
             if grant is None:

@@ -40,7 +40,7 @@ def _beyond_ascii() -> dict[bytes, re.Pattern[bytes]]:
 _ESCAPE: Final = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 
 
-def may_be_harmful(data: bytes) -> bool:
+def may_be_harmful(data: bytes | bytearray) -> bool:
     """Whether JSON can hold what `harmless` takes out, which is the case for few.
 
     Args:
