@@ -464,6 +464,9 @@ def main() -> int:
     AUDIT.write_text(audit_manual(AUDIT.read_text(encoding="utf-8")), encoding="utf-8")
     for name, content in pages().items():
         (documentation.FOLDER / name).write_text(content, encoding="utf-8")
+    import package_schema  # it reads what is described here
+
+    package_schema.FILE.write_text(package_schema.text(), encoding="utf-8")
     return 0
 
 

@@ -19,7 +19,7 @@ from pulumi_ampersand_policies.rules import RULES
 BIN = Path(sys.executable).parent
 PATH = os.pathsep.join([str(BIN), "/usr/bin", "/bin"])
 SHELLS = ("bash", "zsh", "fish")
-COMMANDS = ["audit", "completion", "config", "doctor", "forecast", "pack", "reauth", "rules", "sandbox"]
+COMMANDS = ["audit", "completion", "config", "doctor", "forecast", "pack", "plugin", "reauth", "rules", "sandbox"]
 LARGE = {"grpc", "httpx", "msgspec", "pulumi", "pulumi_policy", "pydantic", "rich"}
 
 

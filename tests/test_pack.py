@@ -18,11 +18,12 @@ from mixed_expectations import BREAKS, CONFIGURATION, EVERY_RULE
 from plugin import UNKNOWN, Plugin, secret, struct
 from pulumi_ampersand import __version__
 from pulumi_ampersand.client import Client
+from pulumi_ampersand.engine import MESSAGE_LIMIT
 from pulumi_ampersand.inventory import DOCUMENT_LIMIT, Inventory
 from pulumi_ampersand.sandbox import Sandbox
 from pulumi_ampersand.settings import Details, Settings
 from pulumi_ampersand.terminal import one_line
-from pulumi_ampersand_policies.pack import MESSAGE_LIMIT, Servicer
+from pulumi_ampersand_policies.pack import Servicer
 from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
 from pulumi_ampersand_policies.rules import RULES, verifiable_connections
 from pulumi_ampersand_policies.testing import NOW, at, grant, inventory

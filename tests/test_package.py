@@ -232,7 +232,7 @@ def test_types_and_schemas_are_shipped() -> None:
     package = files("pulumi_ampersand")
     assert (package / "py.typed").is_file()
     schemas = sorted(item.name for item in (package / "schemas").iterdir())
-    assert schemas == ["connections-v1.schema.json", "observations-v1.schema.json"]
+    assert schemas == ["connections-v1.schema.json", "observations-v1.schema.json", "package.json"]
     assert (files("pulumi_ampersand_policies") / "py.typed").is_file()
 
 

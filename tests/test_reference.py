@@ -54,6 +54,7 @@ def test_the_commands_help_is_up_to_date() -> None:
         "pulumi-ampersand doctor",
         "pulumi-ampersand forecast",
         "pulumi-ampersand pack init",
+        "pulumi-ampersand plugin install",
         "pulumi-ampersand reauth",
         "pulumi-ampersand rules show",
         "pulumi-ampersand rules",

@@ -67,9 +67,9 @@ def state(*resources: Any) -> dict[str, Any]:
     return {"version": 3, "deployment": {"manifest": {"version": "v3.259.0"}, "resources": list(resources)}}
 
 
-def data_source(name: str, inputs: Any, kind: str = "Connections", **more: Any) -> dict[str, Any]:
+def data_source(name: str, inputs: Any, kind: str = "dynamic/ampersand:Connections", **more: Any) -> dict[str, Any]:
     """A data source in a state."""
-    (of_type,) = [known for known in DATA_SOURCE_TYPES if known.endswith(f":{kind}")]
+    (of_type,) = [known for known in DATA_SOURCE_TYPES if known.endswith(kind)]
     urn = f"urn:pulumi:dev::test::{of_type}::{name}"
     return {"urn": urn, "custom": True, "id": "x", "type": of_type, "inputs": inputs, "outputs": inputs, **more}
 
@@ -260,7 +260,7 @@ def test_a_state(tmp_path: Path) -> None:
             {"urn": "urn:pulumi:dev::test::pulumi:pulumi:Stack::test-dev", "type": "pulumi:pulumi:Stack"},
             data_source("every", documents(A, C)),
             data_source("by-id", documents(A), kind="ConnectionRef"),
-            data_source("slack", documents(B)),
+            data_source("slack", documents(B), kind="ampersand:index:Connections"),
         ),
     )
     assert part.source == Source(SourceKind.STATE, str(tmp_path / "input.json"), 3)

@@ -56,6 +56,10 @@ _COMMANDS: Final = {
         "Say which connections will break which rule, and when.",
     ),
     "pack": ("pulumi_ampersand_policies.pack_command:pack", "Make a policy pack that runs these rules."),
+    "plugin": (
+        "pulumi_ampersand_policies.plugin_command:plugin",
+        "Make the functions available to programs in every language.",
+    ),
     "reauth": ("pulumi_ampersand_policies.reauth_command:reauth", "Make a link at which a customer authorises again."),
     "rules": ("pulumi_ampersand_policies.rules_command:rules", "List and explain the rules."),
     "sandbox": ("pulumi_ampersand.sandbox.command:sandbox", "Answer the Ampersand API's calls on this computer."),

@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 DATA_SOURCE_TYPES: Final = frozenset(
-    f"pulumi-python:dynamic/ampersand:{name}" for name in ("Connections", "ConnectionRef")
+    (
+        "pulumi-python:dynamic/ampersand:Connections",
+        "pulumi-python:dynamic/ampersand:ConnectionRef",
+        # The plugin's, of programs in every language.
+        "ampersand:index:Connections",
+    )
 )
 
 NOT_TARGETED: Final = "its connections were not evaluated: it isn't targeted by this operation"

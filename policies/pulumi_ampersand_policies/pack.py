@@ -21,6 +21,7 @@ from pulumi.runtime import proto
 from pulumi.runtime.proto import analyzer_pb2_grpc
 
 from pulumi_ampersand._version import __version__
+from pulumi_ampersand.engine import MESSAGE_LIMIT
 from pulumi_ampersand.errors import AmpersandError
 from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand.settings import Access, unknown_keys
@@ -48,9 +49,6 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 NAME: Final = "ampersand"
 STACK_TYPE: Final = "pulumi:pulumi:Stack"
-MESSAGE_LIMIT: Final = 400 * 1024 * 1024
-"""Bytes in one message, the engine's own limit: documents may be large."""
-
 _LEVELS: Final = {
     Enforcement.ADVISORY: proto.ADVISORY,
     Enforcement.MANDATORY: proto.MANDATORY,

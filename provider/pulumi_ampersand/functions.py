@@ -15,7 +15,7 @@ from pulumi_ampersand.details import Refresh
 from pulumi_ampersand.errors import AmpersandError, SettingsError, plain_errors
 from pulumi_ampersand.expectation import describe, not_one
 from pulumi_ampersand.model import DETAILS_GAP, Connection, Found, Project
-from pulumi_ampersand.program import reading, warn
+from pulumi_ampersand.program import reading
 from pulumi_ampersand.query import Query
 from pulumi_ampersand.settings import Details, Settings
 
@@ -65,7 +65,7 @@ def get_connections(  # noqa: PLR0913 - a filter is an argument
             refresh=refresh,
         )
         with reading(settings) as source:
-            return _connections(source, query)
+            return read_connections(source, query)
 
 
 @named
@@ -95,7 +95,7 @@ def get_connections_output(  # noqa: PLR0913 - likewise
         opts: Of Pulumi's options, ``depends_on`` counts: what is read isn't known before those resources are there.
     """
     return _output(
-        _connections,
+        read_connections,
         settings,
         opts,
         project=project,
@@ -146,7 +146,7 @@ def get_connection(  # noqa: PLR0913 - likewise
             refresh=refresh,
         )
         with reading(settings) as source:
-            return _connection(source, query)
+            return read_connection(source, query)
 
 
 @named
@@ -176,7 +176,7 @@ def get_connection_output(  # noqa: PLR0913 - likewise
         opts: See `get_connections_output`.
     """
     return _output(
-        _connection,
+        read_connection,
         settings,
         opts,
         project=project,
@@ -200,7 +200,7 @@ def get_projects(*, settings: Settings | None = None) -> list[Project]:
         AmpersandError: They could not be read; see `pulumi_ampersand.errors`.
     """
     with plain_errors(), reading(settings) as source:
-        return _projects(source, Query())
+        return read_projects(source, Query())
 
 
 @named
@@ -213,7 +213,7 @@ def get_projects_output(
         settings: See `get_connections`.
         opts: See `get_connections_output`.
     """
-    return _output(_projects, settings, opts)
+    return _output(read_projects, settings, opts)
 
 
 @named
@@ -246,18 +246,28 @@ def get_access_token(
         from pulumi import Output  # noqa: PLC0415 - likewise
 
         return Output.secret(
-            _output(_access_token, settings, None, project=project, connection_id=connection_id, refresh=refresh)
+            _output(read_access_token, settings, None, project=project, connection_id=connection_id, refresh=refresh)
         )
 
     return LazyOutput(fetch)
 
 
-def _connections(source: Reads, query: Query) -> list[Connection]:
+def read_connections(source: Reads, query: Query) -> list[Connection]:
+    """What `get_connections` reads.
+
+    Args:
+        source: What this run reads.
+        query: What to read.
+
+    Raises:
+        AmpersandError: See `get_connections`.
+    """
     return [connection for connection, _ in _found(source, query)]
 
 
-def _connection(source: Reads, query: Query) -> Connection:
-    found = _connections(source, query)
+def read_connection(source: Reads, query: Query) -> Connection:
+    """What `get_connection` reads; see `read_connections`."""
+    found = read_connections(source, query)
     if several := not_one(found):
         raise AmpersandError(f"{several}; change project, connection_id, provider, group_ref or consumer_ref")
     return found[0]
@@ -268,15 +278,17 @@ def _found(source: Reads, query: Query) -> list[Found]:
     gaps = [(connection, seen.gaps[DETAILS_GAP]) for connection, seen in found if DETAILS_GAP in seen.gaps]
     if gaps:
         more = f" (and {len(gaps) - 1} more)" if len(gaps) > 1 else ""
-        warn(f"{describe(gaps[0][0])}{more}: {gaps[0][1]}")
+        source.warn(f"{describe(gaps[0][0])}{more}: {gaps[0][1]}")
     return found
 
 
-def _projects(source: Reads, _query: Query) -> list[Project]:
+def read_projects(source: Reads, _query: Query) -> list[Project]:
+    """What `get_projects` reads; see `read_connections`."""
     return sorted(source.projects(), key=lambda project: project.id)
 
 
-def _access_token(source: Reads, query: Query) -> str:
+def read_access_token(source: Reads, query: Query) -> str:
+    """What `get_access_token` reads; see `read_connections`."""
     return source.access_token(query)
 
 

@@ -5,7 +5,6 @@ A script without Pulumi's SDK has an environment only, and pays for no more.
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
 from collections.abc import Iterator
@@ -54,7 +53,7 @@ def reading(settings: Settings | None) -> Iterator[Reads]:
     with _LOCK:
         shared = _RUNS.setdefault(run, {})
         if settings not in shared:
-            shared[settings] = Reads(settings, _StackConfig())
+            shared[settings] = Reads(settings, _StackConfig(), warn=_warn)
     yield shared[settings]
 
 
@@ -72,14 +71,10 @@ def check_configuration() -> None:
         raise SettingsError("; ".join(wrong))
 
 
-def warn(message: str) -> None:
-    """Say something that nobody may miss: to the engine, or in a script to the log."""
-    if _run() is not None:
-        import pulumi  # noqa: PLC0415 - loaded already
+def _warn(message: str) -> None:
+    import pulumi  # noqa: PLC0415 - loaded already
 
-        pulumi.log.warn(message)
-    else:
-        logging.getLogger("pulumi_ampersand").warning("%s", message)
+    pulumi.log.warn(message)
 
 
 def _run() -> Any:

@@ -8,8 +8,6 @@ shows what it returns to policy packs, and hands it back as outputs, so that res
 
 from __future__ import annotations
 
-import os
-import select
 import sys
 import threading
 import traceback
@@ -30,6 +28,7 @@ from pulumi.dynamic import (
 from pulumi.output import contains_unknowns
 from pulumi.runtime.rpc import UNKNOWN
 
+from pulumi_ampersand.engine import end_with_the_engine
 from pulumi_ampersand.errors import AmpersandError, AuthenticationError, NotFoundError
 from pulumi_ampersand.settings import Lookup, Settings
 from pulumi_ampersand.terminal import one_line
@@ -57,6 +56,9 @@ class ConnectionsProvider(ResourceProvider):
     """
 
     serialize_as_secret_always = False
+
+    keep_answers = True
+    """Whether the resources of a run share what was read; see `pulumi_ampersand.reads.Reads`."""
 
     def configure(self, req: ConfigureRequest) -> None:
         """Take the stack's configuration. Neither fails nor connects: deleting must work without key and network."""
@@ -155,7 +157,7 @@ class ConnectionsProvider(ResourceProvider):
         settings = Settings.from_document(asked.get("settings", {}))
         with self._lock:
             if settings not in self._reads:
-                self._reads[settings] = Reads(settings, self._config)
+                self._reads[settings] = Reads(settings, self._config, keep=self.keep_answers)
             return self._reads[settings]
 
 
@@ -208,22 +210,10 @@ def _say_expected_errors_plainly() -> None:
 
 
 def _end_with_the_engine() -> None:
-    """Have the SDK's server end when the engine is gone without a word, killed for example; it would stay for good.
-
-    Nobody reads its standard output then, which can be waited for. Elsewhere than on Linux it hasn't been tried.
-    """
+    """Have the SDK's server end when the engine is gone without a word; it would stay for good."""
     server = getattr(sys.modules["__main__"], "__spec__", None)
-    if server is None or server.name != "pulumi.dynamic.__main__" or sys.platform != "linux":
-        return
-    unread = select.poll()
-    unread.register(1, 0)
-
-    def watch() -> None:
-        while not unread.poll():
-            pass
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    if server is not None and server.name == "pulumi.dynamic.__main__":
+        end_with_the_engine()
 
 
 class _PlainTraceback:

@@ -2,15 +2,17 @@
 
 A run is one Pulumi operation in one process. What its resources and functions need alike they share, while it is on its
 way and after it came; so do the connections' own calls, one by one. A failure is shared, too: an outage is waited for
-once, not once for each resource. What depends on a resource that may have changed an answer doesn't share older ones.
+once, not once for each resource. What depends on a resource that may have changed an answer doesn't share older ones;
+where nobody can tell what depends on what, only those share an answer who asked before it was asked for.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from copy import copy
 from datetime import datetime, timezone
 from typing import Any, Final, TypeVar, cast
@@ -29,6 +31,10 @@ _MOST_LATER: Final = 32
 """For how many groups of resources to wait for answers are kept."""
 
 
+def _log(message: str) -> None:
+    logging.getLogger("pulumi_ampersand").warning("%s", message)
+
+
 class Reads:
     """The answers of one run to what is asked with one `Settings`. Safe to share between threads.
 
@@ -37,18 +43,26 @@ class Reads:
         config: The stack's configuration.
         environ: The environment.
         now: The time of day, to judge by whether an access token has expired.
+        keep: Whether answers are kept for the whole run. Otherwise an answer is never older than the question: of those
+            who ask while one is on its way, the next one is for all.
+        warn: Is told what nobody may miss.
 
     Raises:
         SettingsError: There is no key, or a setting can't be used.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a test or a plugin replaces
         self,
         settings: Settings,
         config: Lookup,
         environ: Mapping[str, str] = os.environ,
         now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+        *,
+        keep: bool = True,
+        warn: Callable[[str], None] = _log,
     ) -> None:
+        self.warn = warn
+        self._keep = keep
         self._client = Client(settings.resolve(config, environ))
         self._details = default_details(config)
         self._settings, self._config, self._environ = settings, config, environ
@@ -58,6 +72,7 @@ class Reads:
     def _begin(self) -> None:
         self._lock = threading.Lock()
         self._answers: dict[Hashable, Future[Any]] = {}
+        self._asked: dict[Hashable, Future[Any]] = {}
         self._later: dict[frozenset[str], Reads] = {}
 
     def after(self, resources: Iterable[str]) -> Reads:
@@ -159,7 +174,7 @@ class Reads:
 
     def _from_whole_list(self, project: str, query: Query) -> list[Found] | None:
         """What matches of the project's whole list, if that is there already."""
-        if not query.is_harmless():
+        if not self._keep or not query.is_harmless():
             # Of what was read, nobody knows any more what it was before it was made harmless.
             return None
         with self._lock:
@@ -181,6 +196,8 @@ class Reads:
         )
 
     def _several(self, project: str, names: list[str], refresh: Refresh | None) -> dict[str, Found | AmpersandError]:
+        if not self._keep:
+            return self._client.get_several(project, names, refresh=refresh)
         answers: dict[str, Future[Found | AmpersandError]] = {}
         mine: list[str] = []
         with self._lock:
@@ -200,6 +217,35 @@ class Reads:
         return {name: answer.result() for name, answer in answers.items()}
 
     def _shared(self, key: Hashable, read: Callable[[], _T]) -> _T:
+        return self._kept(key, read) if self._keep else self._next(key, read)
+
+    def _next(self, key: Hashable, read: Callable[[], _T]) -> _T:
+        """The next answer, which is asked for as soon as the one that is on its way has come."""
+        mine: Future[_T] = Future()
+        with self._lock:
+            others: Future[_T] | None = self._asked.get(key)
+            if others is None:
+                self._asked[key] = mine
+            before = self._answers.get(key)
+        if others is not None:
+            return others.result()
+        if before is not None:
+            wait([before])
+        with self._lock:
+            del self._asked[key]
+            self._answers[key] = mine
+        try:
+            mine.set_result(read())
+        except BaseException as error:
+            mine.set_exception(error)
+            raise
+        finally:
+            with self._lock:
+                if self._answers.get(key) is mine:
+                    del self._answers[key]
+        return mine.result()
+
+    def _kept(self, key: Hashable, read: Callable[[], _T]) -> _T:
         with self._lock:
             answer: Future[_T] | None = self._answers.get(key)
             mine: Future[_T] = Future()

@@ -38,7 +38,9 @@ DEFAULT_CONCURRENCY: Final = 16
 _MOST_AT_ONCE: Final = 256
 
 API_KEY_VARIABLE: Final = "AMP_API_KEY"
-_DEFAULT_PLACES: Final = (f"{NAMESPACE}:apiKey", API_KEY_VARIABLE)
+API_KEY: Final = "apiKey"
+"""What the names of all API keys in a stack's configuration begin with."""
+_DEFAULT_PLACES: Final = (f"{NAMESPACE}:{API_KEY}", API_KEY_VARIABLE)
 """The stack-configuration key and the environment variable that hold the API key, where settings name none."""
 
 _FURTHER_KEY: Final = re.compile(r"apiKey[A-Z0-9_-][\w-]*")
@@ -295,7 +297,7 @@ def _how_to_set(config_key: str | None, variable: str | None) -> str:
 
 
 def _is_key_name(name: str) -> bool:
-    return name == "apiKey" or bool(_FURTHER_KEY.fullmatch(name))
+    return name == API_KEY or bool(_FURTHER_KEY.fullmatch(name))
 
 
 def _seconds(value: Any, name: str) -> float:
