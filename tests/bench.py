@@ -25,6 +25,7 @@ import bench_details
 import bench_imports
 import bench_modes
 import bench_pack_tax
+import bench_plugin
 from bench_measure import ALL_RULES, NOT_MEASURED, Bench, Row, head
 from engine.provision import STAND_IN, VERSION_SECONDS, EngineError, provide, run
 from peers.provide import opa_version, typescript_versions
@@ -36,6 +37,7 @@ __all__ = ["ALL_RULES"]
 FILE: Final = ROOT / "BENCHMARKS.md"
 PARTS: Final[Sequence[Callable[[Bench], Iterator[Row]]]] = (
     bench_imports.rows,
+    bench_plugin.rows,
     bench_pack_tax.rows,
     bench_modes.rows,
     bench_audit.rows,

@@ -15,6 +15,7 @@ import bench_decode
 import bench_details
 import bench_imports
 import bench_modes
+import bench_plugin
 from bench import FILE, conclusion, machine, main, report
 from bench_measure import (
     COLUMNS,
@@ -49,12 +50,18 @@ def test_quick_parts(tmp_path: Path) -> None:
     def audit(bench: Bench) -> Iterator[Row]:
         return bench_audit.rows(bench, provide_opa=unavailable)
 
-    parts = [bench_imports.rows, audit, bench_details.rows, bench_decode.rows]
+    parts = [bench_imports.rows, bench_plugin.rows, audit, bench_details.rows, bench_decode.rows]
     lines = "\n".join(report(Bench(tmp_path, quick=True), parts)).splitlines()
     table = [line for line in lines if line.startswith("|")]
     assert table[:2] == head().splitlines()
     assert {line.count("|") for line in table} == {len(COLUMNS) + 1}
-    for measured in ("import of the pack", "audit, 4 rules, 1.6 MB", "details", "reading for rules"):
+    for measured in (
+        "import of the pack",
+        "start of the plugin",
+        "audit, 4 rules, 1.6 MB",
+        "details",
+        "reading for rules",
+    ):
         assert any(line.startswith(f"| {measured}") for line in table), measured
     reason = "there is no Go, and none to install"
     assert [line for line in table if "not measured" in line] == [
