@@ -129,14 +129,19 @@ class Servicer(proto.ResourceProviderServicer):
         return proto.GetSchemaResponse(schema=package_schema())
 
     def CheckConfig(self, request: proto.CheckRequest, _context: grpc.ServicerContext) -> proto.CheckResponse:
-        """Refuse what means nothing. The stack's configuration is checked alike, whoever reads it."""
+        """Refuse what means nothing, and keep what the state needn't hold out of it.
+
+        The engine tells every process the stack's configuration, so its keys need lie nowhere else, and one that was
+        rotated is used from then on. An explicit provider's lie in the state, encrypted, for there alone they are.
+        """
         given = rpc.deserialize_properties(request.news, keep_unknowns=True)
         wrong = unknown_keys([f"{NAMESPACE}:{name}" for name in given], self._environ.get("PULUMI_PROJECT", ""))
-        inputs = dict(given)
-        # In the state it is encrypted, even where the configuration has it in plain text.
-        for name in given:
-            if name.startswith(API_KEY) and isinstance(given[name], str):
-                inputs[name] = rpc.wrap_rpc_secret(given[name])
+        told = self._told(request.urn)
+        inputs = {}
+        for name, value in given.items():
+            is_key = name.startswith(API_KEY) and isinstance(value, str)
+            if not is_key or value != told.get(name):
+                inputs[name] = rpc.wrap_rpc_secret(value) if is_key else value
         return proto.CheckResponse(inputs=_struct(inputs), failures=_failures(CheckFailure("", text) for text in wrong))
 
     def DiffConfig(self, request: proto.DiffRequest, _context: grpc.ServicerContext) -> proto.DiffResponse:
@@ -145,7 +150,7 @@ class Servicer(proto.ResourceProviderServicer):
 
     def Configure(self, request: proto.ConfigureRequest, _context: grpc.ServicerContext) -> proto.ConfigureResponse:
         """Take the settings. Neither fails nor connects: deleting must work without key and network."""
-        given = rpc.deserialize_properties(request.args)
+        given = {**self._told(request.urn), **rpc.deserialize_properties(request.args)}
         self._config = {f"{NAMESPACE}:{name}": rpc.unwrap_rpc_secret(value) for name, value in given.items()}
         self._provider.configure(ConfigureRequest(self._config))  # type: ignore[arg-type]
         return proto.ConfigureResponse(supportsPreview=True)
@@ -208,6 +213,16 @@ class Servicer(proto.ResourceProviderServicer):
     def Delete(self, _request: proto.DeleteRequest, _context: grpc.ServicerContext) -> empty_pb2.Empty:
         """Nothing to delete."""
         return empty_pb2.Empty()
+
+    def _told(self, urn: str) -> dict[str, Any]:
+        """The stack's configuration under `NAMESPACE`, if it is for the provider with this URN.
+
+        For those that the engine makes by itself it is, which are called ``default`` and what follows.
+        """
+        if not urn.rpartition("::")[2].startswith("default"):
+            return {}
+        told: dict[str, Any] = json.loads(self._environ.get("PULUMI_CONFIG", "{}"))
+        return told
 
     def _known(self, urn: str, context: grpc.ServicerContext) -> None:
         kind = urn.split("::")[2].rpartition("$")[2]
