@@ -21,6 +21,10 @@ SNIPPETS: Final = Path(__file__).resolve().parent / "languages" / "snippets"
 """An example for each function and the resource, in each language: ``<name>.<language's ending>``."""
 
 LANGUAGES: Final = {"typescript": "ts", "python": "py", "go": "go", "yaml": "yaml"}
+TITLES: Final = {"typescript": "TypeScript", "go": "Go", "yaml": "YAML"}
+
+PAGE: Final = reference.ROOT / "provider" / "LANGUAGES.md"
+MARKS: Final = ("<!-- examples: written by tests/reference.py -->", "<!-- end of the examples -->")
 
 _ITEMS: Final = {item.name: item for item in reference.items()}
 _TEXT: Final = {"type": "string"}
@@ -31,7 +35,8 @@ _OTHER_WORDS: Final = {
     "By default ``ampersand:details``, else": "By default that of the provider's settings, else",
     "None: the API didn't say. Empty: nothing": "Absent: the API didn't say. Empty: nothing",
     "Whatever is None isn't expected.": "What is left out isn't expected.",
-    "False is like None.": "False is like leaving it out.",
+    "True: each has": "If it is set, each has",
+    " False is like None.": "",
     " What could not be had is a warning.": " What could not be had is a warning of the engine's.",
 }
 """What is said in other words where it isn't about Python, and about settings that programs name."""
@@ -172,13 +177,24 @@ def _inputs(name: str, arguments: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
+def _blocks(name: str) -> dict[str, str]:
+    """An example in each language, as Markdown."""
+    return {
+        language: f"```{language}\n{(SNIPPETS / f'{name}.{ending}').read_text(encoding='utf-8').rstrip()}\n```"
+        for language, ending in LANGUAGES.items()
+    }
+
+
+def page(text: str) -> str:
+    """The page about languages with its examples as they have to be."""
+    blocks = _blocks("getConnection")
+    parts = [f"### {title}\n\n{blocks[language]}" for language, title in TITLES.items()]
+    return reference.between(text, *MARKS, "\n\n" + "\n\n".join(parts) + "\n\n")
+
+
 def _examples(name: str) -> str:
     """Examples in all languages, as generators of documentation expect them."""
-    blocks = [
-        f"```{language}\n{(SNIPPETS / f'{name}.{ending}').read_text(encoding='utf-8').rstrip()}\n```"
-        for language, ending in LANGUAGES.items()
-    ]
-    text = "\n".join(blocks)
+    text = "\n".join(_blocks(name).values())
     begin, end = "{{% examples %}}\n## Example Usage\n{{% example %}}\n\n", "\n\n{{% /example %}}\n{{% /examples %}}"
     return f"\n\n{begin}{text}{end}"
 

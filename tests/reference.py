@@ -467,6 +467,8 @@ def main() -> int:
     import package_schema  # it reads what is described here
 
     package_schema.FILE.write_text(package_schema.text(), encoding="utf-8")
+    page = package_schema.PAGE.read_text(encoding="utf-8")
+    package_schema.PAGE.write_text(package_schema.page(page), encoding="utf-8")
     return 0
 
 

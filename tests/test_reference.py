@@ -11,6 +11,7 @@ from dataclasses import fields
 
 import pytest
 
+import package_schema
 import pulumi_ampersand
 import reference
 from pulumi_ampersand.settings import CONFIG_KEYS, DEFAULT_API_URL, DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT, Settings
@@ -32,6 +33,12 @@ def rows(title: str) -> list[list[str]]:
 def test_the_reference_is_up_to_date() -> None:
     """What is written is what signatures and docstrings say."""
     assert reference.updated(README) == README, f"provider/README.md is out of date; run: {reference.COMMAND}"
+
+
+def test_the_page_about_languages_is_up_to_date() -> None:
+    """Its examples are those that tests compile."""
+    text = package_schema.PAGE.read_text(encoding="utf-8")
+    assert package_schema.page(text) == text, f"provider/LANGUAGES.md is out of date; run: {reference.COMMAND}"
 
 
 def test_the_rules_pages_are_up_to_date() -> None:

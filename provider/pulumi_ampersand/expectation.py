@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from pulumi_ampersand.arguments import is_plain, named
+from pulumi_ampersand.arguments import is_plain, named, nearest
 from pulumi_ampersand.errors import SettingsError, plain_errors
 from pulumi_ampersand.model import DETAILS_GAP, Connection, Found
 from pulumi_ampersand.terminal import one_line
@@ -63,8 +63,12 @@ def known(expected: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         SettingsError: A value can't be used; names it.
     """
+    if not isinstance(expected, Mapping):
+        raise SettingsError(f"expect must be an object; it takes {', '.join(_CHECKS)}")
     values = {name: value for name, value in expected.items() if value is not None and is_plain(value)}
     for name, value in values.items():
+        if name not in _CHECKS:
+            raise SettingsError(f'expect has no "{name}"{nearest(name, _CHECKS)}; it takes {", ".join(_CHECKS)}')
         if not _CHECKS[name][0](value):
             raise SettingsError(f"expect: {name} must be {_CHECKS[name][1]}")
     if "min" in values and "max" in values and values["min"] > values["max"]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ from typing import Any, Final, NoReturn, TypeVar
 import grpc
 from google.protobuf import empty_pb2, struct_pb2
 from pulumi.dynamic import CheckFailure, ConfigureRequest
-from pulumi.output import Unknown
+from pulumi.output import Unknown, contains_unknowns
 from pulumi.runtime import proto, rpc
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2_grpc
 
@@ -45,6 +46,14 @@ _INPUTS: Final = (*_FILTERS, "expect")
 _AT_ONCE: Final = 32
 """How many calls are answered at once; most of them wait for the network."""
 
+_WAITING: Final = 4096
+"""How many calls may wait for that: one that cancels them all must not have to wait behind them."""
+
+_OF_THE_ENGINE: Final = ("version", "pluginDownloadURL")
+"""What the engine puts among a provider's settings for itself."""
+
+_PROXY: Final = "proxy"
+_ARGUMENT: Final = re.compile(rf"(?<!\")\b(?:{'|'.join(PROPERTIES)})\b")
 _LOG_SECONDS: Final = 10.0
 
 _OPTIONS: Final = [(f"grpc.max_{way}_message_length", MESSAGE_LIMIT) for way in ("receive", "send")]
@@ -111,7 +120,7 @@ class Servicer(proto.ResourceProviderServicer):
         self, request: proto.ProviderHandshakeRequest, _context: grpc.ServicerContext
     ) -> proto.ProviderHandshakeResponse:
         """Secrets come as what they are: the engine remembers that the properties of the same name are secret."""
-        self._engine = request.engine_address
+        self._engine = request.engine_address or self._engine
         return proto.ProviderHandshakeResponse()
 
     def Cancel(self, _request: empty_pb2.Empty, _context: grpc.ServicerContext) -> empty_pb2.Empty:
@@ -135,13 +144,19 @@ class Servicer(proto.ResourceProviderServicer):
         rotated is used from then on. An explicit provider's lie in the state, encrypted, for there alone they are.
         """
         given = rpc.deserialize_properties(request.news, keep_unknowns=True)
-        wrong = unknown_keys([f"{NAMESPACE}:{name}" for name in given], self._environ.get("PULUMI_PROJECT", ""))
+        names = [f"{NAMESPACE}:{name}" for name in given if name not in _OF_THE_ENGINE]
+        wrong = unknown_keys(names, self._environ.get("PULUMI_PROJECT", ""))
+        if not _is_default(request.urn):
+            # The stack's configuration has no part in it.
+            wrong = [text.partition("; run: ")[0] for text in wrong]
         told = self._told(request.urn)
         inputs = {}
         for name, value in given.items():
-            is_key = name.startswith(API_KEY) and isinstance(value, str)
+            is_key = isinstance(value, str) and name.startswith(API_KEY)
+            # A proxy's URL may hold a password.
+            hidden = is_key or (isinstance(value, str) and name == _PROXY)
             if not is_key or value != told.get(name):
-                inputs[name] = rpc.wrap_rpc_secret(value) if is_key else value
+                inputs[name] = rpc.wrap_rpc_secret(value) if hidden else value
         return proto.CheckResponse(inputs=_struct(inputs), failures=_failures(CheckFailure("", text) for text in wrong))
 
     def DiffConfig(self, request: proto.DiffRequest, _context: grpc.ServicerContext) -> proto.DiffResponse:
@@ -168,7 +183,7 @@ class Servicer(proto.ResourceProviderServicer):
             return read(self._source(kept=request.preview), Query(**_asked(given, arguments)))
 
         answer = proto.InvokeResponse()
-        getattr(answer, "return").CopyFrom(_struct(self._result(work, context)))
+        getattr(answer, "return").update(self._result(work, context))
         return answer
 
     def Check(self, request: proto.CheckRequest, context: grpc.ServicerContext) -> proto.CheckResponse:
@@ -179,6 +194,8 @@ class Servicer(proto.ResourceProviderServicer):
         if wrong := [name for name in news if name not in _INPUTS]:
             hints = [f'Connections has no input "{name}"{nearest(name, _INPUTS)}' for name in wrong]
             return proto.CheckResponse(failures=_failures(CheckFailure("", one_line(hint)) for hint in hints))
+        if isinstance(news.get("expect"), Unknown):
+            del news["expect"]
         result = self._result(lambda: self._provider.check(olds, news), context)
         return proto.CheckResponse(
             inputs=None if result.failures else _struct(result.inputs), failures=_failures(result.failures)
@@ -198,7 +215,8 @@ class Servicer(proto.ResourceProviderServicer):
     def Read(self, request: proto.ReadRequest, context: grpc.ServicerContext) -> proto.ReadResponse:
         """See `ConnectionsProvider.read`."""
         props = rpc.deserialize_properties(request.properties)
-        if not props:
+        # An import tells nothing but the ID; what a program asks for by an ID, no policy pack sees.
+        if "connections" not in props:
             return _refuse(context, SettingsError("Connections is read, not imported: give filters instead"))
         result = self._result(lambda: self._provider.read(request.id, props), context)
         inputs, outputs = _struct(result.inputs or {}), _struct(result.outs or {})
@@ -217,9 +235,9 @@ class Servicer(proto.ResourceProviderServicer):
     def _told(self, urn: str) -> dict[str, Any]:
         """The stack's configuration under `NAMESPACE`, if it is for the provider with this URN.
 
-        For those that the engine makes by itself it is, which are called ``default`` and what follows.
+        For those that the engine makes by itself it is.
         """
-        if not urn.rpartition("::")[2].startswith("default"):
+        if not _is_default(urn):
             return {}
         told: dict[str, Any] = json.loads(self._environ.get("PULUMI_CONFIG", "{}"))
         return told
@@ -251,6 +269,8 @@ class Servicer(proto.ResourceProviderServicer):
             _refuse(context, error)
 
     def _warn(self, message: str) -> None:
+        if not self._engine:
+            return
         # An engine that is gone can be told nothing.
         with suppress(grpc.RpcError), grpc.insecure_channel(self._engine) as channel:
             engine_pb2_grpc.EngineStub(channel).Log(
@@ -273,20 +293,40 @@ def _asked(given: Mapping[str, Any], arguments: tuple[str, ...]) -> dict[str, An
     for name, value in given.items():
         if name not in arguments:
             raise SettingsError(f'there is no argument "{name}"{nearest(name, arguments)}')
-        if isinstance(value, Unknown):
+        if contains_unknowns(value):
             raise SettingsError(f"{name} isn't known yet")
     names = {spelling: name for name, spelling in PROPERTIES.items()}
     return {names[name]: value for name, value in given.items()}
 
 
+def _is_default(urn: str) -> bool:
+    """Whether the engine made this provider by itself, of the stack's configuration: by the name that it gives it."""
+    name = urn.rpartition("::")[2]
+    return name == "default" or name.startswith("default_")
+
+
 def _struct(values: Mapping[str, Any]) -> struct_pb2.Struct:
     message = struct_pb2.Struct()
-    message.update({name: rpc.UNKNOWN if isinstance(value, Unknown) else value for name, value in values.items()})
+    message.update({name: _sent(value) for name, value in values.items()})
     return message
 
 
+def _sent(value: Any) -> Any:
+    """A value as it travels, where parts of it may not be known yet."""
+    if isinstance(value, Unknown):
+        return rpc.UNKNOWN
+    if isinstance(value, Mapping):
+        return {name: _sent(part) for name, part in value.items()}
+    return [_sent(part) for part in value] if isinstance(value, list) else value
+
+
+def _spelled(sentence: str) -> str:
+    """An error that names an argument, in the spelling that programs have it in."""
+    return _ARGUMENT.sub(lambda name: PROPERTIES[name[0]], sentence)
+
+
 def _failures(failures: Any) -> list[proto.CheckFailure]:
-    return [proto.CheckFailure(property=failure.property, reason=failure.reason) for failure in failures]
+    return [proto.CheckFailure(property=failure.property, reason=_spelled(failure.reason)) for failure in failures]
 
 
 def _difference(changes: bool) -> proto.DiffResponse:
@@ -295,14 +335,14 @@ def _difference(changes: bool) -> proto.DiffResponse:
 
 def _refuse(context: grpc.ServicerContext, error: AmpersandError) -> NoReturn:
     """Answer with an error, a sentence that the engine shows as it is."""
-    context.abort(grpc.StatusCode.UNKNOWN, str(error))
+    context.abort(grpc.StatusCode.UNKNOWN, _spelled(str(error)))
     raise AssertionError
 
 
 def main() -> None:
     """Run the plugin: print a port, answer the engine until it ends this process."""
-    server = grpc.server(futures.ThreadPoolExecutor(_AT_ONCE), options=_OPTIONS)
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Servicer(), server)
+    server = grpc.server(futures.ThreadPoolExecutor(_WAITING), options=_OPTIONS)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Servicer(engine="".join(sys.argv[1:2])), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     sys.stdout.write(f"{port}\n")
