@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
 import subprocess
 import sys
@@ -109,6 +111,49 @@ def audit_here(*arguments: str | Path, **variables: str) -> Run:
     cleared: dict[str, str | None] = {"AMP_API_KEY": KEY, "AMP_API_URL": None, "AMP_PROJECT": None}
     done = CliRunner(env=cleared | variables).invoke(main, ["audit", *map(str, arguments)], catch_exceptions=False)
     return checked(Run(done.exit_code, done.stdout_bytes, done.stderr))
+
+
+def on_terminal(folder: Path, *arguments: str | Path, stdout: Any = None, **variables: str) -> tuple[int, str]:
+    """Run a command on a terminal of 80 columns; its exit code, and everything that the terminal was sent.
+
+    Args:
+        folder: The working directory.
+        arguments: The command and its arguments.
+        stdout: Where standard output goes instead.
+        variables: See `environment`.
+    """
+    master, slave = pty.openpty()
+    try:
+        run = subprocess.Popen(
+            [SCRIPT, *arguments],
+            cwd=folder,
+            env=environment(**({"TERM": "xterm-256color"} | variables)),
+            stdin=slave,
+            stdout=slave if stdout is None else stdout,
+            stderr=slave,
+        )
+    finally:
+        os.close(slave)
+    sent = rest_of(master)
+    code = run.wait(SECONDS)
+    text = sent.decode().replace("\r\n", "\n")
+    assert not any(crash in text for crash in CRASHES), text
+    assert KEY not in text
+    return code, text
+
+
+def rest_of(master: int) -> bytes:
+    """All that a terminal is still sent until nobody holds its other end any more; closes it."""
+    sent = b""
+    try:
+        while part := os.read(master, 65536):
+            sent += part
+    except OSError:
+        # So Linux says that.
+        pass
+    finally:
+        os.close(master)
+    return sent
 
 
 def write(folder: Path, name: str, content: Any) -> Path:

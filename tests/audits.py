@@ -8,9 +8,10 @@ from typing import Any, Final
 from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand_policies.audit import Part, audit
 from pulumi_ampersand_policies.baseline import Baseline, read_baseline
-from pulumi_ampersand_policies.configuration import parse
+from pulumi_ampersand_policies.configuration import ActiveRule, Configuration, parse
 from pulumi_ampersand_policies.report import Report, Source, SourceKind
 from pulumi_ampersand_policies.reports import Look, json_report
+from pulumi_ampersand_policies.rule import Enforcement, Options, Rule, Severity
 from pulumi_ampersand_policies.testing import NOW, at, connection, grant
 
 CONFIGURATION: Final[dict[str, Any]] = {
@@ -79,6 +80,21 @@ def report(
         settings.pop("as_of", NOW),
         **settings,
     )
+
+
+def own(check: Any, **settings: Any) -> Configuration:
+    """A configuration with one rule, somebody's own: advice of low severity by this check."""
+    rule = Rule(
+        id="own",
+        title="A rule of somebody's own",
+        severity=Severity.LOW,
+        enforcement=Enforcement.ADVISORY,
+        remediation="Mend it",
+        check=check,
+        options=Options,
+        **settings,
+    )
+    return Configuration((ActiveRule(rule, Enforcement.ADVISORY, Options()),), ())
 
 
 def baseline(earlier: Report) -> Baseline:

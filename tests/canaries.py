@@ -7,13 +7,16 @@ looked for in the forms that text takes on its way through encodings, escapes an
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import logging
 import re
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from pulumi_ampersand_policies import testing
 from pulumi_ampersand_policies.testing import at
 
 if TYPE_CHECKING:
@@ -50,6 +53,16 @@ def _character(found: re.Match[bytes]) -> bytes:
     return bytes([code]) if code < 0x80 else found[0]
 
 
+def _unpacked(data: bytes) -> bytes:
+    """The same, and behind it what is packed by gzip in it, wherever that begins, and even if its end is missing."""
+    found = [data]
+    for start in re.finditer(rb"\x1f\x8b\x08", data):
+        # Three bytes may as well mean something else.
+        with contextlib.suppress(zlib.error):
+            found.append(zlib.decompressobj(wbits=31).decompress(data[start.start() :]))
+    return b"\n".join(found)
+
+
 def _needles(mark: bytes) -> dict[str, bytes]:
     """The mark itself, and what never varies of its encodings, wherever in a longer text it stands."""
     found = {"plain": mark.lower(), "hexadecimal": mark.hex().encode()}
@@ -71,7 +84,7 @@ def leaks(content: bytes | str) -> list[str]:
     """
     data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
     # In UTF-16 and UTF-32, zeros stand between the letters.
-    data = data.replace(b"\0", b"")
+    data = _unpacked(data).replace(b"\0", b"")
     unescaped = _ESCAPES.sub(_character, data)
     views = {data, unescaped, _FOLDS.sub(b"", data), _FOLDS.sub(b"", unescaped)}
     hits = []
@@ -146,13 +159,17 @@ def connection(identifier: str = "conn_1", **changes: Any) -> dict[str, Any]:
         name: {"token": canary(name), "issuedAt": at(days=-3), "expiresAt": at(days=3), **_new(name)}
         for name in ("accessToken", "refreshToken")
     }
-    return {
-        "id": identifier,
-        "projectId": "proj_1",
-        "provider": "salesforce",
+    credentials = {
+        "apiKey": canary("apiKey"),
+        "basicAuth": {"username": canary("username"), "password": canary("basicPassword")},
+        "oauth2AuthorizationCode": {**tokens, "scopes": ["api"], **_new("oauth2AuthorizationCode")},
+        "oauth2ClientCredentials": tokens,
+        "oauth2Password": tokens,
+        "custom": [tokens],
+        **_new("connection"),
+    }
+    data = {
         "status": "bad_credentials",
-        "authScheme": "oauth2/authorizationCode",
-        "createTime": at(days=-90),
         "updateTime": at(days=-1),
         "providerWorkspaceRef": "acme-prod",
         "providerConsumerRef": "jo@example.com",
@@ -175,15 +192,8 @@ def connection(identifier: str = "conn_1", **changes: Any) -> dict[str, Any]:
         "providerMetadata": {
             "accessToken": {"value": METADATA, "source": "token", "displayName": "Token", **_new("providerMetadata")}
         },
-        "oauth2AuthorizationCode": {**tokens, "scopes": ["api"], **_new("oauth2AuthorizationCode")},
-        "apiKey": canary("apiKey"),
-        "basicAuth": {"username": canary("username"), "password": canary("basicPassword")},
-        "oauth2ClientCredentials": tokens,
-        "oauth2Password": tokens,
-        "custom": [tokens],
-        **_new("connection"),
-        **changes,
     }
+    return testing.connection(identifier, **{**data, **credentials, **changes})
 
 
 def misshapen() -> dict[str, dict[str, Any]]:

@@ -181,11 +181,13 @@ def _reset(client: socket.socket) -> None:
     client.close()
 
 
+_MEND: Final = "; check the network, proxy and ampersand:apiUrl"
+
 _NETWORK: Final = (
-    Fault(name="connection refused", says="Connection refused", refuses=True, retried=True),
-    Fault(name="connection reset", sends=(_reset,), says="Connection reset by peer", retried=True),
+    Fault(name="connection refused", says=f"Connection refused{_MEND}", refuses=True, retried=True),
+    Fault(name="connection reset", sends=(_reset,), says=f"Connection reset by peer{_MEND}", retried=True),
     Fault(name="connection closed without an answer", sends=(b"",), says="Server disconnected", retried=True),
-    Fault(name="no such host", says="; check the network", url="http://host.invalid", retried=True, passes=False),
+    Fault(name="no such host", says=_MEND, url="http://host.invalid", retried=True, passes=False),
     Fault(
         name="a host that no DNS can hold",
         says="is no URL",
@@ -245,6 +247,9 @@ _ANSWERS: Final = (
     ),
     _broken("no HTTP", b"220 mail.example ESMTP\r\n\r\n", "illegal status line", retried=True),
     _broken("larger than the limit", answer(b"[" + b" " * _MEBIBYTE), _SIZE, limit=_MEBIBYTE),
+    _broken(
+        "interim answers larger than the limit", b"HTTP/1.1 102 Processing\r\n\r\n" * 100_000, _SIZE, limit=_MEBIBYTE
+    ),
     _broken("gzip bomb", _packed(gzip.compress(bytes(64 * _MEBIBYTE))), _SIZE, limit=_MEBIBYTE),
     _broken("gzip in gzip", _packed(gzip.compress(gzip.compress(_BODY)), "gzip, gzip"), "compressed otherwise"),
     _broken("compression that nobody asked for", _packed(_BODY, "br"), "compressed otherwise"),

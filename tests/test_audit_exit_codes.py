@@ -308,6 +308,10 @@ WRONG: Mapping[str, tuple[tuple[str, ...], str]] = {
         (*ANSWER, "--baseline", "missing.json"),
         "Invalid value for '--baseline': 'missing.json': No such file or directory",
     ),
+    "baseline-cannot-be-read": (
+        (*ANSWER, "--baseline", "/proc/self/mem"),
+        "baseline /proc/self/mem can't be read: Input/output error",
+    ),
     "baseline-is-no-json": ((*ANSWER, "--baseline", "text.json"), "baseline text.json is no JSON report of "),
     "baseline-is-an-answer": ((*ANSWER, "--baseline", "answer.json"), "baseline answer.json is no JSON report of "),
     "baseline-of-a-newer-version": (
@@ -357,6 +361,24 @@ WRONG: Mapping[str, tuple[tuple[str, ...], str]] = {
         (*ANSWER, "--config", "-", "--baseline", "-"),
         "standard input can be read once only: give the others as files",
     ),
+    "quiet-and-verbose": ((*ANSWER, "--quiet", "--verbose"), "--quiet and --verbose contradict each other"),
+    "sarif-path-from-the-root": (
+        (*ANSWER, "--sarif-path", "/policy.json"),
+        "Invalid value for '--sarif-path': \"/policy.json\" is no path inside the repository, relative to its root",
+    ),
+    "sarif-path-outside": (
+        (*ANSWER, "--sarif-path", "a/../../policy.json"),
+        "Invalid value for '--sarif-path': \"a/../../policy.json\" is no path inside the repository, relative to ",
+    ),
+    "sarif-path-empty": (
+        (*ANSWER, "--sarif-path", ""),
+        "Invalid value for '--sarif-path': \"\" is no path inside the repository, relative to its root",
+    ),
+    "sarif-path-is-a-url": (
+        (*ANSWER, "--sarif-path", "https://example.com/x"),
+        "Invalid value for '--sarif-path': \"https://example.com/x\" is no path inside the repository, relative to ",
+    ),
+    "save-to-nowhere": ((*ANSWER, "--save", ""), "Invalid value for '--save': give the name of a folder"),
     "save-to-a-file": (
         (*ANSWER, "--save", "answer.json"),
         "Invalid value for '--save': Directory 'answer.json' is a file",
@@ -386,6 +408,7 @@ def test_wrong_usage(kind: str, folder: Path) -> None:
         ("text.json", ["text.json is no JSON: "]),
         ("list.json", ["list.json must be a JSON object"]),
         ("latin.json", ["latin.json is no UTF-8 text"]),
+        ("/proc/self/mem", ["/proc/self/mem can't be read: Input/output error"]),
     ],
 )
 def test_wrong_configuration(file: str, lines: list[str], folder: Path) -> None:
@@ -509,6 +532,13 @@ def incomplete(run: Run, *errors: str) -> None:
     assert run.err.splitlines()[-1].startswith("Incomplete: ")
     assert "Clean" not in run.err
     assert (run.report["verdict"], run.report["exitCode"]) == ("incomplete", 3)
+
+
+@pytest.mark.parametrize("before", [(), ANSWER], ids=["first", "second"])
+def test_a_file_on_which_reading_fails(before: tuple[str, ...], folder: Path) -> None:
+    """It can be opened, and then the disk fails: the same, whether it is read ahead or not."""
+    run = audit(folder, *before, "--input", "/proc/self/mem", "--as-of", AS_OF, "--format", "json")
+    incomplete(run, "answer /proc/self/mem: can't be read: Input/output error")
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)
@@ -718,15 +748,6 @@ def answer_once(server: socket.socket, body: bytes) -> None:
         asking.sendall(head.encode() + body)
 
 
-def test_a_connections_own_call_that_fails(api: Sandbox, folder: Path) -> None:
-    """What could not be asked for makes the audit incomplete, although the list was read."""
-    api.set_connections("crm", [UNREFRESHABLE])
-    api.faults = ["403@one"]
-    run = audit(folder, "--project", "crm", "--as-of", AS_OF, "--format", "json", AMP_API_URL=api.url)
-    incomplete(run, "project crm: one connection: its details could not be read: ")
-    assert [(source["status"], source["connections"]) for source in run.report["sources"]] == [("partial", 1)]
-
-
 def test_the_environments_project_counts_without_another_source(api: Sandbox, folder: Path) -> None:
     """AMP_PROJECT is read where nothing else is asked for, and only there."""
     variables = {"AMP_API_URL": api.url, "AMP_PROJECT": "crm"}
@@ -801,11 +822,8 @@ def test_own_rules_break_like_others(folder: Path) -> None:
 
 
 UNWRITABLE: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "full-device": (("--format", "json=/dev/full"), "/dev/full: can't be written: No space left on device"),
-    "folder-without-files": (("--format", "json=/proc/x"), "/proc/x: can't be written: No such file or directory"),
     "save-below-a-file": (("--save", "answer.json/x"), "--save answer.json/x: can't be written: Not a directory"),
     "save-to-a-device": (("--save", "/dev/full"), "--save /dev/full: can't be written: File exists"),
-    "save-where-none-can-be": (("--save", "/proc/x"), "--save /proc/x: can't be written: No such file or directory"),
 }
 
 

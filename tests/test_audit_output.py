@@ -22,7 +22,6 @@ from audit_runs import (
     AS_OF,
     BAD,
     CLEAN,
-    CRASHES,
     KEY,
     SCRIPT,
     SECONDS,
@@ -31,6 +30,8 @@ from audit_runs import (
     checked,
     environment,
     left_in,
+    on_terminal,
+    rest_of,
     write,
 )
 from audits import CONFIGURATION, CONNECTIONS
@@ -416,43 +417,6 @@ def test_readers_that_are_not_there_at_all(folder: Path) -> None:
     assert json.loads((folder / "audit.json").read_text())["verdict"] == "broken"
 
 
-def on_terminal(folder: Path, *arguments: str | Path, stdout: Any = None, **variables: str) -> tuple[int, str]:
-    """Run the audit on a terminal; its exit code, and everything that the terminal was sent.
-
-    Args:
-        folder: The working directory.
-        arguments: Its arguments.
-        stdout: Where standard output goes instead.
-        variables: See `environment`.
-    """
-    master, slave = pty.openpty()
-    try:
-        run = subprocess.Popen(
-            [SCRIPT, "audit", *arguments],
-            cwd=folder,
-            env=environment(**({"TERM": "xterm-256color"} | variables)),
-            stdin=slave,
-            stdout=slave if stdout is None else stdout,
-            stderr=slave,
-        )
-    finally:
-        os.close(slave)
-    sent = b""
-    try:
-        while part := os.read(master, 65536):
-            sent += part
-    except OSError:
-        # So Linux says that nobody holds the other end any more.
-        pass
-    finally:
-        os.close(master)
-    code = run.wait(SECONDS)
-    text = sent.decode().replace("\r\n", "\n")
-    assert not any(crash in text for crash in CRASHES), text
-    assert KEY not in text
-    return code, text
-
-
 _STEP = re.compile(r"\x1b\[(?P<number>[\d;?]*)(?P<what>[A-Za-z])|(?P<text>[^\x1b])", re.DOTALL)
 
 
@@ -489,7 +453,7 @@ class TestTerminal:
         """What takes longer than a second shows how far it is; in the end only errors and verdict are left."""
         api.faults = ["slow:2.5@list"]
         code, sent = on_terminal(
-            folder, "--project", "crm", "--as-of", AS_OF, "--format", "json=audit.json", AMP_API_URL=api.url
+            folder, "audit", "--project", "crm", "--as-of", AS_OF, "--format", "json=audit.json", AMP_API_URL=api.url
         )
         assert code == 1
         assert "Reading connections" in sent
@@ -502,7 +466,7 @@ class TestTerminal:
         """A report on the same terminal isn't mixed with it."""
         api.faults = ["slow:1.5@list"]
         arguments = ("--project", "crm", "--as-of", AS_OF, "--format", "json")
-        _, sent = on_terminal(folder, *arguments, AMP_API_URL=api.url)
+        _, sent = on_terminal(folder, "audit", *arguments, AMP_API_URL=api.url)
         api.faults = []
         plain = audit(folder, *arguments, AMP_API_URL=api.url)
         assert "Reading connections" in sent
@@ -513,6 +477,7 @@ class TestTerminal:
         api.faults = ["slow:1.5@list"]
         _, sent = on_terminal(
             folder,
+            "audit",
             *("--project", "crm", "--as-of", AS_OF, "--format", "json=audit.json", "--verbose"),
             AMP_API_URL=api.url,
         )
@@ -523,7 +488,7 @@ class TestTerminal:
         """None for what is done within a second, and none for those who want it quiet."""
         api.faults = ["slow:1.5@list"] if options else []
         arguments = ("--project", "crm", "--as-of", AS_OF, "--format", "json=audit.json")
-        _, sent = on_terminal(folder, *arguments, *options, AMP_API_URL=api.url)
+        _, sent = on_terminal(folder, "audit", *arguments, *options, AMP_API_URL=api.url)
         assert sent == ("" if options else HEADLINE)
 
     def test_no_progress_without_a_terminal(self, api: Sandbox, folder: Path) -> None:
@@ -551,12 +516,7 @@ class TestTerminal:
         while b"Reading connections" not in sent:
             sent += os.read(master, 65536)
         run.send_signal(signal.SIGINT)
-        try:
-            while part := os.read(master, 65536):
-                sent += part
-        except OSError:
-            pass
-        os.close(master)
+        sent += rest_of(master)
         assert run.wait(SECONDS) == 130
         text = sent.decode().replace("\r\n", "\n")
         assert screen(text) == "Interrupted.\n"
@@ -564,30 +524,30 @@ class TestTerminal:
 
     def test_colours(self, folder: Path) -> None:
         """A table on a terminal has colours; without, it says the same."""
-        _, coloured = on_terminal(folder, *EVERYTHING)
+        _, coloured = on_terminal(folder, "audit", *EVERYTHING)
         assert "\x1b[" in coloured
-        _, plain = on_terminal(folder, *EVERYTHING, NO_COLOR="1")
+        _, plain = on_terminal(folder, "audit", *EVERYTHING, NO_COLOR="1")
         assert "\x1b" not in plain
         assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == plain
 
     @pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["no-color", "dumb"])
     def test_no_colours_for_whom_wants_none(self, variables: dict[str, str], folder: Path) -> None:
         """As the environment says."""
-        assert "\x1b" not in on_terminal(folder, *EVERYTHING, **variables)[1]
+        assert "\x1b" not in on_terminal(folder, "audit", *EVERYTHING, **variables)[1]
 
     @pytest.mark.parametrize("format_", FORMATS)
     def test_no_colours_elsewhere(self, format_: str, folder: Path) -> None:
         """Neither in a pipe, even if standard error is a terminal, nor in a file, even of a run on a terminal."""
         with (folder / "out").open("wb") as file:
-            on_terminal(folder, *EVERYTHING, "--format", format_, stdout=file)
+            on_terminal(folder, "audit", *EVERYTHING, "--format", format_, stdout=file)
         assert b"\x1b" not in (folder / "out").read_bytes()
-        on_terminal(folder, *EVERYTHING, "--format", f"{format_}=report")
+        on_terminal(folder, "audit", *EVERYTHING, "--format", f"{format_}=report")
         assert b"\x1b" not in (folder / "report").read_bytes()
 
     @pytest.mark.parametrize("format_", FORMATS[1:])
     def test_other_forms_are_the_same_on_a_terminal(self, format_: str, folder: Path) -> None:
         """Only tables know of terminals."""
-        _, sent = on_terminal(folder, *EVERYTHING, "--format", format_, "--quiet")
+        _, sent = on_terminal(folder, "audit", *EVERYTHING, "--format", format_, "--quiet")
         plain = audit(folder, *EVERYTHING, "--format", format_)
         # A terminal gets a carriage return before each line's end.
         assert sent.replace("\r", "") == plain.out.decode().replace("\r", "")

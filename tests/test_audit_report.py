@@ -11,16 +11,16 @@ from typing import Any, Final
 
 import pytest
 
-from audits import CONNECTIONS, baseline, part, report
+from audits import CONNECTIONS, baseline, own, part, report
 from pulumi_ampersand import __version__
 from pulumi_ampersand.inventory import Inventory
 from pulumi_ampersand_policies import report as module
 from pulumi_ampersand_policies.audit import Part, audit
 from pulumi_ampersand_policies.baseline import Comparison
-from pulumi_ampersand_policies.configuration import ActiveRule, Configuration, parse
+from pulumi_ampersand_policies.configuration import Configuration, parse
 from pulumi_ampersand_policies.evaluation import Evaluation, Finding, NotEvaluated, State, evaluate
 from pulumi_ampersand_policies.report import Report, Source, SourceKind, Verdict, count, moment
-from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
+from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Severity, Unverified
 from pulumi_ampersand_policies.rules import RULES
 from pulumi_ampersand_policies.testing import NOW, at, connection, grant, inventory
 
@@ -294,21 +294,6 @@ def test_rules_are_all_listed() -> None:
     for configuration in ({}, {"all": "disabled"}, {"all": "mandatory"}):
         ids = [rule.id for rule in report(configuration=configuration).rules]
         assert ids == sorted(rule.id for rule in RULES)
-
-
-def own(check: Any, **settings: Any) -> Configuration:
-    """A rule of somebody's own."""
-    rule = Rule(
-        id="own",
-        title="A rule of somebody's own",
-        severity=Severity.LOW,
-        enforcement=Enforcement.ADVISORY,
-        remediation="Mend it",
-        check=check,
-        options=Options,
-        **settings,
-    )
-    return Configuration((ActiveRule(rule, Enforcement.ADVISORY, Options()),), ())
 
 
 def crashing(found: Inventory, _options: Options, _now: datetime) -> Iterator[Breach | Unverified]:

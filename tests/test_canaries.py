@@ -6,6 +6,7 @@ What goes through Pulumi, its logs and its state is in ``test_secrecy.py``.
 from __future__ import annotations
 
 import base64
+import gzip
 import html
 import json
 import logging
@@ -84,6 +85,9 @@ FORMS: Final[Mapping[str, Callable[[str], bytes | str]]] = {
     "folded-in-a-table": lambda text: " \u2502 x\n\u2502 ".join(textwrap.wrap(text, 5)).replace(" x", ""),
     "folded-in-json": lambda text: json.dumps("\r\n\t".join(textwrap.wrap(text, 4))),
     "repr-of-bytes": lambda text: repr([(b"X-Echo", text.encode())]),
+    "gzip": lambda text: gzip.compress(f"{NOISE}{text}{NOISE}".encode()),
+    "gzip-of-base64": lambda text: gzip.compress(base64.b64encode(text.encode())),
+    "gzip-cut-off": lambda text: gzip.compress(f"{text}{NOISE}".encode())[:-20],
     "cut-after-the-mark": lambda text: text[: len(MARK)],
     "cut-before-the-end": lambda text: text[-len(MARK) - 3 :],
 }

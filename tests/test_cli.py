@@ -95,6 +95,14 @@ def test_reauth_without_a_key_says_how_to_set_one() -> None:
     assert done.stderr == "Error: no API key; set AMP_API_KEY\n"
 
 
+def test_reauth_without_a_project_says_how_to_name_one() -> None:
+    """Likewise; a project of nothing but blanks is none."""
+    for project in ("", "  "):
+        done = run("reauth", "connection", AMP_API_KEY="key", AMP_PROJECT=project)
+        assert done.exit_code == 2
+        assert done.stderr.splitlines()[-1] == "Error: no project: give --project, or set AMP_PROJECT"
+
+
 def test_runs_as_an_installed_program() -> None:
     """The console script is installed beside the interpreter."""
     script = Path(sys.executable).parent / ("pulumi-ampersand.exe" if os.name == "nt" else "pulumi-ampersand")

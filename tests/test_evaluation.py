@@ -274,6 +274,15 @@ def test_fingerprints_identify_rule_project_and_connection() -> None:
     assert len(prints) == 4
 
 
+@pytest.mark.parametrize("other", ["a  b", " a b", "a\nb"], ids=ascii)
+def test_fingerprints_of_ids_that_look_alike(other: str) -> None:
+    """An ID is the one that was sent, whatever is shown of it: what is known of one says nothing of another."""
+    found = [sent("a b", status="bad_credentials"), sent(other, status="bad_credentials")]
+    findings = evaluate(inventory(*found), default(), NOW).findings
+    assert {finding.connection for finding in findings} == {"a b"}
+    assert len({finding.fingerprint for finding in findings}) == 2
+
+
 def test_fingerprints_of_requirements() -> None:
     """What is missing is identified by what is required: provider and group, or the ID that a gate names."""
     required = [{"provider": "gong"}, {"groupRef": "gong"}, {"provider": "gong", "groupRef": "gong"}]

@@ -12,11 +12,12 @@ from typing import Any, Final
 
 import pytest
 
+from audits import own
 from pulumi_ampersand.inventory import Inventory
-from pulumi_ampersand_policies.configuration import ActiveRule, Configuration, parse
+from pulumi_ampersand_policies.configuration import Configuration, parse
 from pulumi_ampersand_policies.evaluation import Finding, State, evaluate
 from pulumi_ampersand_policies.forecast import MOST_DAYS, Upcoming, forecast, horizons
-from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Rule, Severity, Unverified
+from pulumi_ampersand_policies.rule import Breach, Enforcement, Options, Unverified
 from pulumi_ampersand_policies.testing import NOW, at, connection, grant, inventory
 
 TODAY: Final = NOW.date()
@@ -345,6 +346,13 @@ def test_what_is_tolerated_now_breaks_when_one_too_many_does() -> None:
     assert expiry_dates(*found, tolerate=1) == {"a": "2026-11-29", "b": "2026-11-29"}
 
 
+def test_ids_that_look_alike_are_two() -> None:
+    """Each has a line of its own."""
+    found = inventory(expiring("a b", at(days=20)), expiring("a  b", at(days=30)))
+    days = [item.on.isoformat() for item in look_ahead(found, only_expiry(), NOW, 60)]
+    assert days == ["2026-12-07", "2026-12-17"]
+
+
 def counting(broken: Any = None, *, whole: bool = False) -> tuple[Configuration, list[datetime]]:
     """A rule that records when it is asked, and what ``broken`` says of a connection then."""
     asked: list[datetime] = []
@@ -355,17 +363,7 @@ def counting(broken: Any = None, *, whole: bool = False) -> tuple[Configuration,
             if broken is not None and broken(found, entry, now):
                 yield Breach("it is broken", entry)
 
-    rule = Rule(
-        id="own",
-        title="A rule of somebody's own",
-        severity=Severity.LOW,
-        enforcement=Enforcement.ADVISORY,
-        remediation="Mend it",
-        check=check,
-        options=Options,
-        whole=whole,
-    )
-    return Configuration((ActiveRule(rule, Enforcement.ADVISORY, Options()),), ()), asked
+    return own(check, whole=whole), asked
 
 
 def test_nothing_changes() -> None:

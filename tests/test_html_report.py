@@ -95,7 +95,7 @@ def many(number: int = 230) -> Report:
     )
 
 
-def own_rule() -> Report:
+def own_rule(**changes: Any) -> Report:
     """A report by a rule of a user's own, which names a control of a framework of their own, and crashes for one."""
 
     def check(inventory: Any, _options: Options, _now: Any) -> Iterator[Breach]:
@@ -114,6 +114,7 @@ def own_rule() -> Report:
         check=check,
         options=Options,
         controls=(control,),
+        **changes,
     )
     own = configuration.parse("{}", "policy-config.json", (*RULES, rule))
     made = report(connection("conn_a"), connection("conn_crash"))
@@ -190,6 +191,15 @@ def test_is_valid_html(name: str, pages: Pages) -> None:
     """Neither a strict parser nor an outside validator has anything to say against it."""
     html5lib.HTMLParser(strict=True).parse(pages(name).read_text(encoding="utf-8"))
     assert problems(pages(name)) == []
+
+
+def test_a_rule_that_can_not_choose() -> None:
+    """One that crashes while it chooses what it is about has judged nothing, and the report says so."""
+
+    def applies(_entry: Any, _options: Any) -> bool:
+        raise ZeroDivisionError
+
+    assert "the rule crashed with ZeroDivisionError" in text_of(own_rule(applies=applies))
 
 
 @pytest.mark.parametrize("missing", ["jinja2", "vl_convert"])
@@ -330,6 +340,19 @@ class TestSections:
             assert rows[0] == ["gong", "2", "2", "0", "0", "0", "1"]
             assert rows[-1] == ["zendesk\npaused 1", "1", "0", "0", "1", "0", "1"]
             assert len(rows) == 7
+
+    def test_many_providers(self, browser: Browser, tmp_path: Path) -> None:
+        """Those with the fewest connections share a row, in which none is lost."""
+        few = [
+            connection(f"conn_{n}", provider=f"p{n:02}", status="paused" if n > 57 else "working") for n in range(60)
+        ]
+        page = tmp_path / "many.html"
+        page.write_text(text_of(report(*few, connection("more", provider="p00"), configuration={})), encoding="utf-8")
+        with opened(browser, page) as it:
+            rows = table(it.page, "Status by provider")
+        assert len(rows) == 50
+        assert (rows[0][:2], rows[-1][:2]) == (["p00", "2"], ["11 others\npaused 2", "11"])
+        assert sum(int(row[1]) for row in rows) == 61
 
     def test_controls(self, browser: Browser, pages: Pages) -> None:
         """Each control that rules check is kept, broken, or not judged, with the rules that say so."""

@@ -214,9 +214,10 @@ class TestShown:
         assert {level for _, level in found} == {Enforcement.MANDATORY}
         assert self.shown(3, "50%")[-1][0] == "3 in all, more than are tolerated (50%)"
 
-    def test_without_tolerance_nothing_is_said_of_it(self) -> None:
-        """By default there is no such line."""
-        assert len(self.shown(3, 0)) == 3
+    @pytest.mark.parametrize("none", [0, "0%", "0.0%", "00%"])
+    def test_without_tolerance_nothing_is_said_of_it(self, none: int | str) -> None:
+        """By default there is no such line, and none where none is tolerated in so many words."""
+        assert len(self.shown(3, none)) == 3
 
 
 @pytest.mark.parametrize(

@@ -310,6 +310,14 @@ def test_the_reauthorisation_link_mends_the_connection(client: httpx.Client) -> 
     assert httpx.get(response.text, trust_env=False).status_code == 410
 
 
+def test_the_link_of_a_connection_that_is_gone(client: httpx.Client, sandbox: Sandbox) -> None:
+    """It mends nothing, and says why."""
+    link = client.patch(f"{LIST}/conn_orchard_hubspot:oauth-update").text
+    sandbox.set_connections("quickstart", [])
+    response = httpx.get(link, trust_env=False)
+    assert (response.status_code, response.text) == (410, "This connection is gone.\n")
+
+
 def test_an_api_key_connection_cant_be_reauthorised(client: httpx.Client) -> None:
     """The link exists for OAuth authorization codes only."""
     document = problem_of(client.patch(f"{LIST}/conn_lumen_gong:oauth-update"))

@@ -5,6 +5,9 @@ What the commands say and write is in ``test_canaries.py``.
 
 from __future__ import annotations
 
+import base64
+import gzip
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +58,15 @@ def logs(tmp_path: Path) -> Path:
     return folder
 
 
+VALUE = re.compile(r"cHVsdW1pUHY[A-Za-z0-9+/]+=*")
+"""A value in the engine's own log, in base64; all of them begin alike."""
+
+
+def in_clear(log: str) -> str:
+    """The engine's own log, its values in clear."""
+    return VALUE.sub(lambda found: base64.b64decode(found[0]).decode("utf-8", "replace"), log)
+
+
 class Witness:
     """Runs commands, and looks at all that they show and leave behind.
 
@@ -82,21 +94,42 @@ class Witness:
             shown = "\n".join(line for line in shown.splitlines() if not line.startswith('{"time":'))
         self.shown[f"verbose {arguments[0]}"] = shown
 
-    def found(self) -> dict[str, list[str]]:
-        """Where credentials were found: a command's output or a file."""
+    def decrypted(self) -> dict[str, str]:
+        """The engine's own logs of previews and updates, which it keeps encrypted under PULUMI_HOME, by file."""
+        kept = (self.stack.folder / ".home" / "logs").glob("*.log")
+        sealed = sorted(log for log in kept if log.read_bytes().startswith(b"PLOG"))
+        # It keeps them since that version.
+        _, minor, *_ = self.stack.run("version", check=True).out.split(".")
+        assert sealed or int(minor) < 254
+        # Those of commands that pass nothing on are short.
+        long = [str(log) for log in sealed if log.stat().st_size > 8192]
+        return {log: in_clear(self.stack.run("logs", "decrypt", log, check=True).out) for log in long}
+
+    def found(self, told: str = "") -> dict[str, list[str]]:
+        """Where credentials were found: a command's output or a file, as it is, unpacked or decrypted.
+
+        Args:
+            told: A credential that the engine was told, and logs; what it logs it encrypts.
+        """
         found = files(self.stack.folder, self.logs)
+        logs = self.decrypted()
         # What was searched is what there was to find: credentials of all customers, logs of several processes.
         assert len(self.sandbox.secrets) > 10
         assert all(leaks(secret) for secret in self.sandbox.secrets)
         assert b"httpcore" in (self.logs / "debug.log").read_bytes()
         # The names of files are content, too, and say nothing of customers.
         assert all(b"Brightwater Logistics" in found[place] for place in found if Path(place).match("events-*.json"))
-        searched: dict[str, bytes | str] = {**self.shown, **found}
+        assert not logs or any("Brightwater Logistics" in log for log in logs.values())
+        decrypted = {f"decrypted {place}": log.replace(told, "") for place, log in logs.items()}
+        searched: dict[str, bytes | str] = {**self.shown, **found, **decrypted}
         return {place: hits for place, text in searched.items() if (hits := leaks(text))}
 
 
 def test_key_in_the_configuration(make_stack: MakeStack, sandbox: Sandbox, logs: Path) -> None:
-    """Outputs, JSON, diffs, errors, event logs, Python's own logs, state and all other files hold no credential."""
+    """Outputs, JSON, diffs, errors, all logs, state and whatever else is written hold no credential.
+
+    But for the engine's own log, encrypted, which holds all that the engine knows.
+    """
     stack = make_stack(PROGRAM, PYTHONPATH=str(logs), AMP_API_KEY="")
     stack.configure("--secret", "ampersand:apiKey", KEY)
     witness = Witness(stack, sandbox, logs)
@@ -117,7 +150,7 @@ def test_key_in_the_configuration(make_stack: MakeStack, sandbox: Sandbox, logs:
         shown = witness.shown[str(faults)] = stack.preview(*pack).text
         assert [text for text in said if text not in shown] == []
     witness.shown["export"] = stack.run("stack", "export", check=True).out
-    assert witness.found() == {}
+    assert witness.found(told=KEY) == {}
 
 
 def test_key_in_the_environment(make_stack: MakeStack, sandbox: Sandbox, logs: Path) -> None:
@@ -132,3 +165,11 @@ def test_key_in_the_environment(make_stack: MakeStack, sandbox: Sandbox, logs: P
     witness.shown["invalid-json"] = stack.preview(*pack).text
     assert "expected a JSON array" in witness.shown["invalid-json"]
     assert witness.found() == {}
+
+    # That there was nothing to find isn't for want of looking: what a program gives away is seen in all those places.
+    stack.write(f"import pulumi\npulumi.export('given away', {canary('given-away')!r})\n")
+    witness.run("up", "--yes", "--skip-preview")
+    (stack.folder / ".home" / "packed.log").write_bytes(gzip.compress(KEY.encode()))
+    places = "\n".join(witness.found())
+    for part in ("up --yes", "decrypted ", "/.state/", "/.home/packed.log", "/events-", "/__main__.py"):
+        assert part in places

@@ -514,6 +514,16 @@ def test_a_stack_that_cannot_be_exported(
     assert from_stack("dev", NO_FILTERS).source == Source(SourceKind.STACK, "dev", 0, error)
 
 
+def test_a_pulumi_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What the system says of it is passed on: a program for another machine, say."""
+    pulumi = tmp_path / "pulumi"
+    pulumi.write_bytes(b"\x7fELF of another machine")
+    pulumi.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    error = f"pulumi stack export failed: [Errno 8] Exec format error: '{pulumi}'"
+    assert from_stack("dev", NO_FILTERS).source == Source(SourceKind.STACK, "dev", 0, error)
+
+
 def test_how_a_stack_is_exported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A stack's name is never taken for an option, nothing waits for an answer, and a state is read from it."""
     exported = tmp_path / "state.json"

@@ -59,6 +59,7 @@ class Finding:
         remediation: How to mend it, likewise.
         state: Whether it breaks the gate.
         waiver: The waiver that waives it.
+        exact: The connection's ID as it was sent, where that isn't fit to be shown.
     """
 
     rule: str
@@ -73,12 +74,13 @@ class Finding:
     remediation: str
     state: State = State.OPEN
     waiver: Approval | None = None
+    exact: str = ""
 
     @cached_property
     def fingerprint(self) -> str:
         """The same for the same rule, project and connection or requirement, whatever the message says."""
         required = [self.provider, self.group] if not self.connection and (self.provider or self.group) else []
-        parts = [self.rule, self.project, self.connection, *required]
+        parts = [self.rule, self.project, self.exact or self.connection, *required]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     @property
@@ -483,17 +485,19 @@ def _finding(active: ActiveRule, entry: Entry | Requirement | None, causes: list
         )
     connection = entry.connection
     group, consumer = connection.group, connection.consumer
+    name = one_line(connection.id)
     return Finding(
         rule=rule.id,
         severity=rule.severity,
         enforcement=active.enforcement,
         project=one_line(entry.project),
-        connection=one_line(connection.id),
+        connection=name,
         provider=one_line(connection.provider),
         group=one_line((group and group.ref) or ""),
         consumer=one_line((consumer and consumer.ref) or ""),
         message=one_line(f"{describe(entry)}: {cause}"),
         remediation=one_line(rule.remedy(connection.id)),
+        exact="" if name == connection.id else connection.id,
     )
 
 

@@ -157,7 +157,7 @@ class _Future:
 def _key(finding: Finding) -> _Key:
     """What tells findings apart, as their fingerprints do."""
     required = () if finding.connection else (finding.provider, finding.group)
-    return (finding.rule, finding.project, finding.connection, *required)
+    return (finding.rule, finding.project, finding.exact or finding.connection, *required)
 
 
 def _depends_on_others(active: ActiveRule) -> bool:

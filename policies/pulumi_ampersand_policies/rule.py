@@ -48,7 +48,8 @@ def _tolerance(value: int | str) -> int | str:
         raise ValueError(f"{value} is less than 0")
     if isinstance(value, str) and not (value.isprintable() and re.match(_PERCENT, value)):
         raise ValueError(f'{value!r} is neither a whole number nor percent, "2%" for example')
-    return value
+    # No percent tolerates as much as no tolerance.
+    return 0 if isinstance(value, str) and not value.strip("0.%") else value
 
 
 class ReportOptions(BaseModel):
