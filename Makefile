@@ -10,11 +10,20 @@ BIN := .venv/bin
 
 environment: .venv/.ready
 
-.venv/.ready: pyproject.toml tests/requirements.txt tests/constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "pulumi-ampersand needs Python 3.10 or newer; run: make PYTHON=python3.12" >&2; exit 1; }
+# Made anew, too, where the Python that it was made with is gone: an upgrade of the system's removes it.
+.PHONY: no-python
+.venv/.ready: pyproject.toml tests/requirements.txt tests/constraints.txt $(shell $(BIN)/python -c '' 2>/dev/null || echo no-python)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
+		version=$$($(PYTHON) -c 'import sys; print(sys.version.split()[0])' 2>/dev/null || echo "not there"); \
+		echo "pulumi-ampersand needs Python 3.10 or newer, and $(PYTHON) is $$version." >&2; \
+		echo "Install one, https://www.python.org/downloads/, or name the one you have: $(strip make $(MAKECMDGOALS) PYTHON=python3.12)" >&2; exit 1; }
 	@echo "Installing Python packages into .venv (a minute)..." >&2
+	@# venv leaves links that are there as they are, whatever Python they lead to.
+	@test "$$($(BIN)/python --version 2>&1)" = "$$($(PYTHON) --version 2>&1)" || rm -f $(BIN)/python*
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint tests/constraints.txt --requirement tests/requirements.txt --editable '.[sandbox,html]'
+	@PIP_RETRIES=$${PIP_RETRIES:-2} $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint tests/constraints.txt --requirement tests/requirements.txt --editable '.[sandbox,html]' || { \
+		echo "The Python packages were not installed; pip says above why. It needs an index of packages that it can reach:" >&2; \
+		echo "pypi.org, if need be by HTTPS_PROXY, or one of your own by PIP_INDEX_URL. Then run the same again." >&2; exit 1; }
 	@touch $@
 
 # Finds or makes a Pulumi engine and prints its folder; does nothing when there is one.
@@ -53,5 +62,12 @@ mutants: environment
 		$$mutmut run $(ARGS) && $$mutmut results | sed -n 's/: survived$$//p; s/: timeout$$//p; s/: no tests$$//p' | \
 		while read -r name; do $$mutmut show "$$name"; done
 
+# Branch coverage of the product by the tests that need no engine, the commands' own processes included.
+.PHONY: coverage
+coverage: environment
+	@rm -f .coverage .coverage.*
+	@$(BIN)/coverage run -m pytest --numprocesses auto --dist loadfile -m "not engine" $(ARGS)
+	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
+
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .coverage .coverage.* .venv .pytest_cache .mypy_cache .ruff_cache

@@ -42,7 +42,14 @@ SDK_SCRIPTS = ("python/cmd/pulumi-language-python-exec", "python/dist/pulumi-res
 UNFINISHED = "unfinished-"
 LINKER_FLAGS = f"-s -w -X {SDK_MODULE}/go/common/version.Version=v{VERSION}"
 
-REACH = "import sys, urllib.request as request; request.urlopen(sys.argv[1], timeout=5).read(1)"
+REACH = """
+import sys, urllib.request
+try:
+    urllib.request.urlopen(sys.argv[1], timeout=5).read(1)
+except OSError as error:
+    reason = getattr(error, "reason", error)
+    sys.exit(f"{sys.argv[1]}: {getattr(reason, 'strerror', None) or reason}")
+"""
 INSTALL = """
 import subprocess, sys
 from pulumi.automation import PulumiCommand
@@ -61,7 +68,7 @@ BUILD_SECONDS = 3600
 
 
 class EngineError(Exception):
-    """Why an engine can't be had, in one line."""
+    """Why an engine can't be had."""
 
 
 def provide() -> Path:
@@ -73,13 +80,20 @@ def provide() -> Path:
     Raises:
         EngineError: None of the three ways works here; what each lacks is reported on standard error.
     """
-    folder = find() or attempt(install) or attempt(build)
+    folder = find()
     if folder:
         return folder
-    minimum, go = ".".join(map(str, MINIMUM_VERSION)), pinned_go_version()
+    command = command_on_path()
+    if command:
+        say(f"{command} isn't used: {unfitness(command)}")
+    folder = attempt(install) or attempt(build)
+    if folder:
+        return folder
     raise EngineError(
-        f"No Pulumi engine: put pulumi {minimum} or newer with its pulumi-language-python on PATH, or give access to "
-        f"{INSTALLER} for the official installer, or put Go {go} or newer on PATH with access to a Go module proxy."
+        "No Pulumi engine. Each of these brings one; then run the same again:\n"
+        f"  - install the Pulumi CLI, {dotted(MINIMUM_VERSION)} or newer: https://www.pulumi.com/docs/install/\n"
+        f"  - have this computer reach {INSTALLER}, if need be by HTTPS_PROXY\n"
+        f"  - install Go {pinned_go_version()} or newer, https://go.dev/doc/install, and have it reach a module proxy"
     )
 
 
@@ -107,24 +121,36 @@ def say(line: str) -> None:
 
 def on_path() -> Path | None:
     """Finds a `pulumi` on PATH that is new enough and comes with its Python language host."""
-    command = shutil.which("pulumi")
-    if not command or not shutil.which("pulumi-language-python"):
-        return None
-    folder = Path(command).absolute().parent
-    if folder.is_relative_to(cache()):
-        return None  # the other ways keep what lies there up to date
-    return folder if version_of(command) >= MINIMUM_VERSION else None
+    command = command_on_path()
+    return command.parent if command and not unfitness(command) else None
 
 
-def version_of(command: str) -> tuple[int, ...]:
-    """Asks a `pulumi` for its version; (0,) where it doesn't answer."""
+def command_on_path() -> Path | None:
+    """Finds the `pulumi` on PATH, unless it lies in the cache: the other ways keep what lies there up to date."""
+    found = shutil.which("pulumi")
+    command = Path(found).absolute() if found else None
+    return command if command and not command.is_relative_to(cache()) else None
+
+
+def unfitness(command: Path) -> str:
+    """Says why a `pulumi` can't be used; nothing where it can."""
+    if not shutil.which("pulumi-language-python"):
+        return "there is no pulumi-language-python on PATH"
     environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "1"}
     try:
-        answer = run([command, "version"], VERSION_SECONDS, environment=environment)
-    except EngineError:
-        return (0,)
+        answer = run([str(command), "version"], VERSION_SECONDS, environment=environment, what="it fails")
+    except EngineError as error:
+        return str(error)
     numbers = re.match(r"v?(\d+)\.(\d+)\.(\d+)", answer.strip())
-    return tuple(map(int, numbers.groups())) if numbers else (0,)
+    if not numbers:
+        return "it doesn't say its version"
+    version = tuple(map(int, numbers.groups()))
+    return "" if version >= MINIMUM_VERSION else f"it is {dotted(version)}, and {dotted(MINIMUM_VERSION)} is needed"
+
+
+def dotted(version: tuple[int, ...]) -> str:
+    """Writes a version as it is usually written."""
+    return ".".join(map(str, version))
 
 
 # Way 2: the official installer
@@ -154,7 +180,7 @@ def install() -> Path:
             return folder
         # Processes of their own, so that their time is bounded whatever they wait for.
         run([sys.executable, "-c", REACH, INSTALLER], REACH_SECONDS, what="Pulumi's installer can't be reached")
-        say(f"Downloading Pulumi {VERSION} with the official installer: about a minute ...")
+        say(f"Downloading Pulumi {VERSION} with the official installer to {cache()}: about a minute, once ...")
         with unfinished() as fresh:
             command = [sys.executable, "-c", INSTALL, str(fresh), VERSION]
             run(command, INSTALL_SECONDS, what="Pulumi's installer fails")
@@ -206,7 +232,7 @@ def build() -> Path:
         folder = built()
         if folder:
             return folder
-        say(f"Building Pulumi {VERSION} from its Go module: 3 to 8 minutes on two cores, once ...")
+        say(f"Building Pulumi {VERSION} from its Go module in {cache()}: 3 to 8 minutes on two cores, once ...")
         with unfinished() as fresh, unfinished() as scratch:
             # Without cgo the build needs no C compiler, and runs on any system of this kind.
             environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOTMPDIR": str(scratch)}
