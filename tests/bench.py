@@ -165,7 +165,7 @@ def _engine() -> str:
         folder = provide()
         pulumi = run([str(folder / "pulumi"), "version"], VERSION_SECONDS).strip().removeprefix("v")
     except EngineError as error:
-        return f"none: {error}"
+        return f"none: {' '.join(str(error).split())}"
     host = folder / "pulumi-language-python"
     stand_in = host.is_file() and host.read_bytes() == STAND_IN.read_bytes()
     return f"pulumi {pulumi}, {'a stand-in for its' if stand_in else 'its'} Python language host"

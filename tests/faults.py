@@ -181,7 +181,7 @@ def _reset(client: socket.socket) -> None:
     client.close()
 
 
-_MEND: Final = "; check the network, proxy and ampersand:apiUrl"
+_MEND: Final = "; check the network, proxy and ampersand:apiUrl (or AMP_API_URL)"
 
 _NETWORK: Final = (
     Fault(name="connection refused", says=f"Connection refused{_MEND}", refuses=True, retried=True),

@@ -100,7 +100,7 @@ def _record(kind: str, required: tuple[str, ...], shapes: Mapping[str, Any], spe
         "properties": {
             spelled[name]: {**shapes.get(name, _TEXT), "description": text} for name, text in described.items()
         },
-        "required": sorted(spelled[name] for name in required),
+        **({"required": sorted(spelled[name] for name in required)} if required else {}),
     }
 
 

@@ -26,6 +26,7 @@ from pulumi_ampersand_policies.testing import grant, inventory
 from stack import Result
 
 DATA_SOURCE = "pulumi-python:dynamic/ampersand:Connections"
+DATA_SOURCES = (DATA_SOURCE, "pulumi-python:dynamic/ampersand:ConnectionRef", "ampersand:index:Connections")
 TIMELESS: Mapping[str, Any] = {"authScheme": "apiKey", "oauth2AuthorizationCode": None}
 """Of connections whose judgement doesn't change with time: composed policies go by the real one."""
 
@@ -85,13 +86,14 @@ def compose(monkeypatch: pytest.MonkeyPatch) -> Compose:
         config: Mapping[str, str] | None = None,
         sandbox: Sandbox | None = None,
         waivers: bool = True,
+        kind: str = DATA_SOURCE,
     ) -> Said:
         for name, value in (sandbox.environment if sandbox else {}).items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("PULUMI_CONFIG", json.dumps(config or {}))
         resources = [SimpleNamespace(resource_type=STACK_TYPE, urn=f"urn:{STACK_TYPE}::dev", props={})]
         resources += [
-            SimpleNamespace(resource_type=DATA_SOURCE, urn=f"urn:{DATA_SOURCE}::{number}", props=properties(source))
+            SimpleNamespace(resource_type=kind, urn=f"urn:{kind}::{number}", props=properties(source))
             for number, source in enumerate(sources)
         ]
         given = options or {}
@@ -175,6 +177,17 @@ def test_a_rule_that_crashes_is_seen(compose: Compose) -> None:
         assert [message.partition(":")[0] for _, message in said] == ["c (p)", "no-bad-credentials was not evaluated"]
         assert "ZeroDivisionError" in said[1][1]
         assert "CANARY" not in said[1][1]
+
+
+@pytest.mark.parametrize("kind", DATA_SOURCES)
+def test_every_kind_of_data_source_is_judged_alike(compose: Compose, kind: str) -> None:
+    """The dynamic provider's and the plugin's, one by one and all together."""
+    broken = inventory(sent(**TIMELESS, status="bad_credentials"))
+    options = {"required-connections": {"require": [{"provider": "gong"}]}}
+    said = compose(broken, options=options, kind=kind)
+    assert [rule for rule, _ in said] == ["no-bad-credentials", "required-connections"]
+    assert said == compose(broken, options=options)
+    assert compose(broken, options=options, kind="pulumi:providers:ampersand") == []
 
 
 class TestWholeStack:

@@ -1,6 +1,8 @@
 """``make demo``, and the README's promise of what it prints."""
 
+import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +37,22 @@ def test_demo_comes_out_as_said_and_prints_the_readmes_excerpt(engine: Path) -> 
     printed = {timeless(line) for line in done.stdout.splitlines()}
     (excerpt,) = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
     assert [line for line in excerpt.splitlines() if timeless(line) not in printed] == []
+
+
+def test_demo_leaves_out_settings_of_own_stacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of a stack that somebody made by hand stay out: the demonstration doesn't know their passphrase."""
+    spec = importlib.util.spec_from_file_location("demo", ROOT / "examples" / "demo.py")
+    assert spec
+    assert spec.loader
+    demo = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(demo)
+    root = tmp_path / "root"
+    shutil.copytree(ROOT / "examples" / "quickstart", root / "examples" / "quickstart")
+    (root / "examples" / "quickstart" / "Pulumi.dev.yaml").write_text("encryptionsalt: v1:x\n")
+    monkeypatch.setattr(demo, "ROOT", root)
+    copy = demo._copy("quickstart", tmp_path)
+    assert {"Pulumi.yaml", "__main__.py", "policies"} <= {file.name for file in copy.iterdir()}
+    assert not (copy / "Pulumi.dev.yaml").exists()
 
 
 def test_readme_lists_every_rule_as_it_is() -> None:

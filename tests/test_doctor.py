@@ -457,7 +457,7 @@ class TestSettings:
         assert found.of("API") == [
             (
                 "problem it can't be reached through the proxy in HTTP_PROXY: listing projects at http://api.invalid: "
-                "[Errno 111] Connection refused; check the network, proxy and ampersand:apiUrl"
+                "[Errno 111] Connection refused; check the network, proxy and ampersand:apiUrl (or AMP_API_URL)"
             )
         ]
         assert "pa55" not in found.out
@@ -558,7 +558,7 @@ class TestReachability:
         assert run(folder=tmp_path, **environment).of("API") == [
             (
                 f"problem it can't be reached: listing projects at {environment['AMP_API_URL']}: "
-                "[Errno 111] Connection refused; check the network, proxy and ampersand:apiUrl"
+                "[Errno 111] Connection refused; check the network, proxy and ampersand:apiUrl (or AMP_API_URL)"
             )
         ]
 

@@ -138,19 +138,41 @@ def test_the_cached_engine_on_path_is_still_kept_up_to_date(programs: Path, monk
     assert {file.name for file in provision.cache().iterdir()} == {folder.name}
 
 
-def test_nothing_at_hand_is_one_sentence_with_three_remedies(programs: Path) -> None:
+def test_nothing_at_hand_names_three_remedies(programs: Path) -> None:
     """Without an engine, a network and Go the program ends with exit code 1 and says what would help."""
     code, output, errors = run_provision()
     assert (code, output) == (1, [])
     assert errors[0].startswith("Pulumi's installer can't be reached: ")
-    assert errors[1] == "Pulumi can't be built: there is no go on PATH"
-    (sentence,) = errors[2:]
-    assert sentence == (
-        f"No Pulumi engine: put pulumi {MINIMUM} or newer with its pulumi-language-python on PATH, or give access to "
-        f"https://get.pulumi.com/install.sh for the official installer, or put Go {provision.pinned_go_version()} or "
-        "newer on PATH with access to a Go module proxy."
-    )
+    assert errors[1:] == [
+        "Pulumi can't be built: there is no go on PATH",
+        "No Pulumi engine. Each of these brings one; then run the same again:",
+        f"  - install the Pulumi CLI, {MINIMUM} or newer: https://www.pulumi.com/docs/install/",
+        "  - have this computer reach https://get.pulumi.com/install.sh, if need be by HTTPS_PROXY",
+        (
+            f"  - install Go {provision.pinned_go_version()} or newer, https://go.dev/doc/install, "
+            "and have it reach a module proxy"
+        ),
+    ]
     assert not any(programs.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("pulumi", "host", "reason"),
+    [
+        pytest.param("echo v3.215.0", True, f"it is 3.215.0, and {MINIMUM} is needed", id="too old"),
+        pytest.param("echo v3.1000.0", False, "there is no pulumi-language-python on PATH", id="no language host"),
+        pytest.param("echo broken >&2; exit 1", True, "it fails: broken", id="fails"),
+        pytest.param("echo unknown", True, "it doesn't say its version", id="no version"),
+    ],
+)
+def test_why_an_engine_on_path_is_not_used(programs: Path, pulumi: str, host: bool, reason: str) -> None:
+    """Where there is no other engine, what is wrong with the one on PATH is said first."""
+    command = write_shell(programs / "pulumi", pulumi)
+    if host:
+        write_shell(programs / "pulumi-language-python")
+    code, _, errors = run_provision()
+    assert code == 1
+    assert errors[0] == f"{command} isn't used: {reason}"
 
 
 def test_print_only_looks(programs: Path) -> None:
@@ -182,7 +204,7 @@ def test_a_failed_build_leaves_nothing(programs: Path) -> None:
     fake_go(programs, "echo compiling >&2; echo no space left >&2; exit 1 ;;")
     code, output, errors = run_provision()
     assert (code, output) == (1, [])
-    assert errors[-2] == "Pulumi can't be built: no space left"
+    assert "Pulumi can't be built: no space left" in errors
     assert [file.name for file in provision.cache().iterdir()] == ["lock"]
 
 

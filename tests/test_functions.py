@@ -284,7 +284,7 @@ print(json.dumps({{
             assert "\n" not in found[name][1], name
             if kind in {"SettingsError", "AmpersandError"}:
                 assert found[name][1] == start, name
-        assert found["outage"][1].endswith("; check the network, proxy and ampersand:apiUrl")
+        assert found["outage"][1].endswith("; check the network, proxy and ampersand:apiUrl (or AMP_API_URL)")
 
     @pytest.mark.parametrize(
         ("unset", "message"),

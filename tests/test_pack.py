@@ -32,6 +32,7 @@ from stack import PACK
 
 STACK = "pulumi:pulumi:Stack"
 DATA_SOURCE = "pulumi-python:dynamic/ampersand:Connections"
+DATA_SOURCES = (DATA_SOURCE, "pulumi-python:dynamic/ampersand:ConnectionRef", "ampersand:index:Connections")
 SEVERITIES = [proto.POLICY_SEVERITY_LOW, proto.POLICY_SEVERITY_MEDIUM, proto.POLICY_SEVERITY_HIGH]
 HOSTILE = "x\n\x1b[31m\u202e<{%fg 1%}>"
 
@@ -346,6 +347,30 @@ class TestDataSource:
         assert diagnostic.severity == proto.POLICY_SEVERITY_CRITICAL
         assert (diagnostic.policyPackName, diagnostic.policyPackVersion) == ("ampersand", __version__)
         assert diagnostic.description == "The provider accepts the connection's credentials"
+
+    @pytest.mark.parametrize("kind", DATA_SOURCES)
+    def test_every_kind_of_data_source_is_judged_alike(self, pack: Pack, kind: str) -> None:
+        """The dynamic provider's and the plugin's: known, unknown or not targeted, one by one and all together."""
+        pack.configure({"required-connections": {"require": [{"provider": "gong"}]}})
+        broken = documents(inventory(sent(status="bad_credentials")))
+        for properties in ({}, {**broken, "connections": UNKNOWN, "observations": UNKNOWN}, broken):
+            judged = said(pack.show(kind, properties))
+            assert len(judged) == 1
+            assert judged == pack.judge(properties)
+        pack.show(kind, broken)
+        urn = f"urn:pulumi:dev::test::{kind}::one-0"
+        whole = [proto.AnalyzerResource(type=kind, urn=urn, properties=struct(broken))]
+        at_the_end = said(pack.engine.AnalyzeStack(proto.AnalyzeStackRequest(resources=whole)).diagnostics)
+        assert [rule for rule, _, _ in at_the_end] == ["required-connections"]
+        assert at_the_end == pack.end(broken)
+
+    @pytest.mark.parametrize("kind", DATA_SOURCES)
+    def test_a_stack_with_any_of_them_needs_no_gate(self, pack: Pack, kind: str) -> None:
+        """Where one of both is required."""
+        pack.configure({"readable-connections": {"require": True}})
+        assert [rule for rule, _, _ in pack.end()] == ["readable-connections"]
+        pack.show(kind, documents(inventory(sent())))
+        assert pack.end(kind) == []
 
     def test_mixed(self, pack: Pack) -> None:
         """The sandbox's scenario breaks what its table says."""

@@ -8,7 +8,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
 import httpx
@@ -647,14 +647,181 @@ class Wire:
 
 
 class ReadsOver(Reads):
-    """Reads over a wire of the test's own."""
+    """Reads over a wire of the test's own, and how many questions there were."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Callable[[httpx.Request], httpx.Response], **options: Any) -> None:
         environ = {"AMP_API_KEY": "key", "AMP_API_URL": "http://api.invalid", "AMP_PROJECT": "first"}
-        super().__init__(Settings(), {}, environ)
+        super().__init__(Settings(), {}, environ, **options)
+        self.questions: list[Any] = []
         self._client.close()
         access = Access(ApiKey("key"), "http://api.invalid")
         self._client = Client(access, transport=httpx.MockTransport(wire))
+
+    def _shared(self, key: Any, read: Callable[[], _T]) -> _T:
+        self.questions.append(key)
+        return super()._shared(key, read)
+
+
+class Held:
+    """An API in this process that answers each call when it is let, in another way every time.
+
+    Args:
+        failing: The numbers of the calls that it refuses, from 1 on.
+    """
+
+    def __init__(self, *failing: int) -> None:
+        self._failing = failing
+        self._lock = threading.Lock()
+        self._met = threading.Semaphore(0)
+        self._go = threading.Semaphore(0)
+        self.calls: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        """Answer a request."""
+        path = request.url.path
+        with self._lock:
+            self.calls.append(path.rpartition("/")[2])
+            number = len(self.calls)
+        self._met.release()
+        assert self._go.acquire(timeout=10)
+        if number in self._failing:
+            return httpx.Response(403, json={"detail": f"answer {number}"})
+        if path.endswith("/connections"):
+            return httpx.Response(200, content=answer(sent(f"answer {number}")))
+        if path.endswith("/projects"):
+            return httpx.Response(200, content=answer({"id": f"answer {number}", "name": "first"}))
+        return httpx.Response(200, json=sent("a", provider=f"answer {number}"))
+
+    def wait(self) -> None:
+        """Until there is one call more."""
+        assert self._met.acquire(timeout=10)
+
+    def let(self, calls: int = 1) -> None:
+        """Answer so many calls, those that are still to come included."""
+        self._go.release(calls)
+
+
+class Asking:
+    """Asks questions, each in a thread of its own.
+
+    Args:
+        reads: What is asked.
+        ask: Asks it.
+    """
+
+    def __init__(self, reads: ReadsOver, ask: Callable[[Reads], object]) -> None:
+        self._reads = reads
+        self._ask = ask
+        self._threads = ThreadPoolExecutor(64)
+        self.close = self._threads.shutdown
+
+    def begin(self, times: int = 1) -> list[Future[object]]:
+        """Ask so many times; all wait for an answer when this returns."""
+        before = len(self._reads.questions)
+        begun = [self._threads.submit(outcome, lambda: self._ask(self._reads)) for _ in range(times)]
+        while len(self._reads.questions) < before + times:
+            time.sleep(0.001)
+        time.sleep(0.05)  # from being counted to waiting
+        return begun
+
+
+def told(begun: Sequence[Future[object]]) -> list[object]:
+    """What came of questions: answers, and the sentences of errors."""
+    found = [one.result(10) for one in begun]
+    return [str(one).partition(": ")[2].partition(". ")[0] if isinstance(one, Exception) else one for one in found]
+
+
+class TestNotKept:
+    """Reads that nobody can tell the order of: each answer is younger than the question."""
+
+    ASK: Mapping[str, Callable[[Reads], object]] = {
+        "list": lambda reads: ids(reads.connections(Query())),
+        "filtered": lambda reads: ids(reads.connections(Query(provider="salesforce"))),
+        "bare": lambda reads: [
+            connection.provider for connection, _ in reads.connections(Query(connection_id="a", details="never"))
+        ],
+        "projects": lambda reads: [project.id for project in reads.projects()],
+    }
+
+    @pytest.fixture(params=ASK)
+    def asking(self, request: pytest.FixtureRequest) -> Iterator[Callable[[Held], Asking]]:
+        """Each kind of question."""
+        with contextlib.ExitStack() as ended:
+            yield lambda wire: ended.enter_context(
+                contextlib.closing(Asking(ReadsOver(wire, keep=False), self.ASK[request.param]))
+            )
+
+    def test_who_asks_meanwhile_has_the_next_answer(self, asking: Callable[[Held], Asking]) -> None:
+        """An answer that is on its way was asked for too early; twenty who find one on its way share the next."""
+        wire = Held()
+        asked = asking(wire)
+        first = asked.begin()
+        wire.wait()
+        later = asked.begin(20)
+        assert len(wire.calls) == 1
+        wire.let()
+        assert told(first) == [["answer 1"]]
+        wire.wait()
+        last = asked.begin(20)
+        wire.let(2)
+        assert told(later) == [["answer 2"]] * 20
+        assert told(last) == [["answer 3"]] * 20
+        assert len(wire.calls) == 3
+
+    def test_who_asks_later_asks_anew(self, asking: Callable[[Held], Asking]) -> None:
+        """Nothing is kept."""
+        wire = Held()
+        wire.let(3)
+        asked = asking(wire)
+        assert [told(asked.begin()) for _ in range(3)] == [[[f"answer {number}"]] for number in (1, 2, 3)]
+        assert asked._reads._answers == asked._reads._asked == {}
+
+    def test_a_failure_is_that_of_those_who_wait_for_it(self, asking: Callable[[Held], Asking]) -> None:
+        """Neither who found it on its way nor who asks later is told it."""
+        wire = Held(1, 3)
+        asked = asking(wire)
+        first = asked.begin()
+        wire.wait()
+        second = asked.begin(2)
+        wire.let()
+        wire.wait()
+        third = asked.begin(20)
+        wire.let(2)
+        assert told(first) == ["403 answer 1"]
+        assert told(second) == [["answer 2"]] * 2
+        assert told(third) == ["403 answer 3"] * 20
+        wire.let()
+        assert told(asked.begin()) == [["answer 4"]]
+        assert asked._reads._answers == asked._reads._asked == {}
+
+    def test_another_question_is_not_held_up(self, sandbox: Sandbox) -> None:
+        """Filters are calls of their own, though the whole list was there; so is every single connection."""
+        reads = Reads(Settings(), {}, sandbox.environment, keep=False)
+        with contextlib.closing(reads):
+            sandbox.faults = ["slow:0.3,times=1@list"]
+            whole = threading.Thread(target=reads.connections, args=[Query()])
+            whole.start()
+            while not sandbox.requests:
+                time.sleep(0.01)
+            assert ids(reads.connections(Query(group_ref="lumen"))) == LUMEN
+            assert whole.is_alive()
+            whole.join(10)
+            assert ids(reads.connections(Query(group_ref="lumen"))) == LUMEN
+            for _ in range(2):
+                assert ids(reads.connections(Query(connection_id="conn_koyo_slack"))) == ["conn_koyo_slack"]
+                assert reads.access_token(Query(connection_id="conn_koyo_slack"))
+            assert [path for path, _ in asked(sandbox)] == ["connections"] * 3 + ["conn_koyo_slack"] * 4
+
+    def test_details_are_asked_for_again(self, sandbox: Sandbox) -> None:
+        """What a single call told lately may not be true any more either."""
+        sandbox.list_credentials = False
+        reads = Reads(Settings(), {}, sandbox.environment, keep=False)
+        with contextlib.closing(reads):
+            counts = []
+            for _ in range(2):
+                reads.connections(Query(provider="slack"))
+                counts.append(dict(sandbox.counts))
+        assert counts == [{"list": 1, "one": 1}, {"list": 2, "one": 2}]
 
 
 class TestUnexpected:

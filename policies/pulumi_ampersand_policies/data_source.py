@@ -13,7 +13,7 @@ DATA_SOURCE_TYPES: Final = frozenset(
     )
 )
 
-NOT_TARGETED: Final = "its connections were not evaluated: it isn't targeted by this operation"
+NOT_TARGETED: Final = "its connections were not evaluated: it could not be read, or it isn't targeted by this operation"
 UNKNOWN_UNTIL_UPDATE: Final = (
     "its connections were not evaluated: a filter isn't known until the update, which judges them then"
 )

@@ -106,7 +106,8 @@ def look(sarif_path: str = Look.sarif_path) -> Look:
     """How standard output shows a report: its width, and whether it shows colours (NO_COLOR is heeded)."""
     terminal = sys.stdout is not None and sys.stdout.isatty()
     colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return Look(shutil.get_terminal_size().columns, colour=colour, sarif_path=sarif_path)
+    # A terminal may tell no size; Python has a fallback for that since 3.11.
+    return Look(shutil.get_terminal_size().columns or Look.width, colour=colour, sarif_path=sarif_path)
 
 
 def write(outputs: Sequence[Output], texts: Sequence[Iterator[str]]) -> None:

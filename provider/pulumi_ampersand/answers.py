@@ -41,7 +41,7 @@ def without_collection() -> Iterator[None]:
         yield
     finally:
         if enabled:
-            if gc.get_count()[0] > _MANY_OBJECTS and not gc.get_freeze_count():
+            if gc.get_count()[0] > _MANY_OBJECTS and gc.get_freeze_count() < _FEW_FROZEN:
                 # Makes all objects old at once. The collector would look through the new ones as soon as it is on. It
                 # finds what is old and garbage late, which a process that reads little and often would grow by.
                 gc.freeze()
@@ -51,6 +51,9 @@ def without_collection() -> Iterator[None]:
 
 _MANY_OBJECTS: Final = 100_000
 """So many that looking through them for cycles takes longer than to read a few connections."""
+
+_FEW_FROZEN: Final = 1_000
+"""Python 3.12 itself starts with some hundred; a program that freezes has some thousand."""
 
 
 @cache

@@ -378,7 +378,7 @@ class Exchange:
 _CHECK_CERTIFICATE: Final = (
     "check ampersand:apiUrl, or set ampersand:caFile (or SSL_CERT_FILE) to your certificate authority's file"
 )
-_CHECK_NETWORK: Final = "check the network, proxy and ampersand:apiUrl"
+_CHECK_NETWORK: Final = "check the network, proxy and ampersand:apiUrl (or AMP_API_URL)"
 _FILTER: Final = "filter by provider, group_ref or consumer_ref"
 _TIME: Final = f"{_FILTER}, or raise ampersand:timeout (or AMP_TIMEOUT)"
 _LATER: Final = "try again later, or raise ampersand:timeout (or AMP_TIMEOUT)"

@@ -60,7 +60,7 @@ _OPTIONS: Final = [(f"grpc.max_{way}_message_length", MESSAGE_LIMIT) for way in 
 
 
 def _connections(source: Any, query: Query) -> dict[str, Any]:
-    from pulumi_ampersand.functions import read_connections  # noqa: PLC0415 - deleting needs neither decoder nor client
+    from pulumi_ampersand.functions import read_connections  # noqa: PLC0415 - deleting needs no client
 
     return {"connections": read_connections(source, query)}
 

@@ -163,12 +163,13 @@ class ConnectionsProvider(ResourceProvider):
 
 def _missed(inventory: Inventory, news: Mapping[str, Any]) -> list[str]:
     """What isn't as the program expects."""
-    if not news.get("expect") and not news.get("single"):
+    expected = news.get("expect")
+    if expected is None and not news.get("single"):
         return []
     from pulumi_ampersand.expectation import misses, not_one  # noqa: PLC0415 - see above
 
     found = [(entry.connection, entry.observation) for entry in inventory]
-    missed = misses(found, news.get("expect") or {})
+    missed = misses(found, {} if expected is None else expected)
     if news.get("single") and (several := not_one([connection for connection, _ in found])):
         missed = [f"{several}; change project, connection_id, provider, group_ref or consumer_ref"]
     return missed
