@@ -188,7 +188,7 @@ def test_pulumi_is_asked_nothing(tmp_path: Path) -> None:
     )
     assert install(SCRIPT, path, "yes\n").code == 0
     assert (tmp_path / "told").read_text().splitlines() == [
-        *("plugin", "install", "resource", "ampersand", __version__),
-        *("--file", str(SCRIPT.parent / "pulumi-resource-ampersand"), "--reinstall", "--non-interactive"),
+        *("plugin", "install", "--non-interactive", "resource", "ampersand", __version__),
+        *("--file", str(SCRIPT.parent / "pulumi-resource-ampersand"), "--reinstall"),
         "1",
     ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -14,7 +12,7 @@ import click
 
 from pulumi_ampersand._version import __version__
 from pulumi_ampersand.settings import NAMESPACE
-from pulumi_ampersand.terminal import one_line
+from pulumi_ampersand_policies.pulumi_cli import PulumiError, pulumi
 
 _PROGRAM: Final = f"pulumi-resource-{NAMESPACE}"
 _SECONDS: Final = 120
@@ -38,27 +36,14 @@ def install() -> None:
     \b
       pulumi package add ampersand
     """  # noqa: D301 - click wants the character
-    pulumi = which("pulumi")
-    if pulumi is None:
-        raise click.ClickException("pulumi isn't on PATH; run: pulumi-ampersand doctor")
     program = _program()
     if program is None:
         raise click.ClickException(f"{_PROGRAM} isn't beside this command; install pulumi-ampersand anew")
-    arguments = ["plugin", "install", "resource", NAMESPACE, __version__, "--file", program, "--reinstall"]
     try:
-        done = subprocess.run(  # noqa: S603 - what it runs is the user's own pulumi
-            [pulumi, *arguments, "--non-interactive"],
-            capture_output=True,
-            check=False,
-            env={"PULUMI_SKIP_UPDATE_CHECK": "1", **os.environ},
-            stdin=subprocess.DEVNULL,
-            timeout=_SECONDS,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise click.ClickException(f"pulumi plugin install failed: {one_line(str(error), 200)}") from None
-    if done.returncode:
-        said = one_line(done.stderr.decode("utf-8", "replace"), 300)
-        raise click.ClickException(f"pulumi plugin install failed: {said or f'exit code {done.returncode}'}")
+        options = ("resource", NAMESPACE, __version__, "--file", program, "--reinstall")
+        pulumi(("plugin", "install"), *options, seconds=_SECONDS)
+    except PulumiError as error:
+        raise click.ClickException(str(error)) from None
     click.echo(f"Installed the plugin {NAMESPACE} {__version__}. Make an SDK of it: pulumi package add {NAMESPACE}")
 
 

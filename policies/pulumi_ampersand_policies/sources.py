@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import subprocess
 import sys
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter
@@ -18,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import which
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
@@ -41,6 +38,7 @@ from pulumi_ampersand_policies.data_source import (
 )
 from pulumi_ampersand_policies.evaluation import Judged
 from pulumi_ampersand_policies.options import STANDARD_INPUT
+from pulumi_ampersand_policies.pulumi_cli import PulumiError, pulumi
 from pulumi_ampersand_policies.report import Source, SourceKind, count
 
 if TYPE_CHECKING:
@@ -279,26 +277,10 @@ def from_stack(name: str, filters: Filters) -> Part:
         filters: Which connections.
     """
     kind, shown = SourceKind.STACK, one_line(name)
-    pulumi = which("pulumi")
-    if pulumi is None:
-        return _failed(kind, shown, "pulumi isn't on PATH; run: pulumi-ampersand doctor")
     try:
-        done = subprocess.run(  # noqa: S603 - what it runs is the user's own pulumi
-            [pulumi, "stack", "export", "--non-interactive", f"--stack={name}"],
-            capture_output=True,
-            check=False,
-            env={"PULUMI_SKIP_UPDATE_CHECK": "1", **os.environ},
-            stdin=subprocess.DEVNULL,
-            timeout=_EXPORT_SECONDS,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return _failed(kind, shown, f"pulumi stack export failed: {one_line(str(error), 200)}")
-    if done.returncode:
-        said = one_line(done.stderr.decode("utf-8", "replace"), 300)
-        return _failed(kind, shown, f"pulumi stack export failed: {said or f'exit code {done.returncode}'}")
-    try:
-        return _of_state(kind, shown, _object(done.stdout), filters)
-    except AnswerError as error:
+        state = pulumi(("stack", "export"), f"--stack={name}", seconds=_EXPORT_SECONDS)
+        return _of_state(kind, shown, _object(state), filters)
+    except (AnswerError, PulumiError) as error:
         return _failed(kind, shown, error)
 
 
