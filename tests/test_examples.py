@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.provision import EngineError
+from languages import provide, sdks
 from pulumi_ampersand.sandbox import Sandbox
-from stack import PACK, ROOT, Stack
+from stack import PACK, ROOT, Stack, clean_environment
 
 EXAMPLES = ROOT / "examples"
 
@@ -25,15 +30,34 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
+def other_languages() -> tuple[Path, dict[str, str]]:
+    """An engine that runs programs in every language, and the variables with which it does."""
+    try:
+        return provide.hosts(), provide.toolchains()
+    except EngineError as error:
+        pytest.skip(f"no language hosts: {error}")
+
+
 @pytest.fixture
 def make_example(tmp_path: Path, engine: Path, sandbox: Sandbox) -> MakeExample:
     """Make a stack of a copy of an example, so that its files lie in a folder of the test's."""
 
     def make(name: str) -> Stack:
         folder = tmp_path / name
-        shutil.copytree(EXAMPLES / name, folder)
-        program, project = ((folder / file).read_text() for file in ("__main__.py", "Pulumi.yaml"))
-        stack = Stack(folder, engine, program, sandbox.environment, name)
+        # Without what somebody who tries the examples leaves there.
+        shutil.copytree(EXAMPLES / name, folder, ignore=shutil.ignore_patterns("Pulumi.*.yaml", "routes.json"))
+        project = (folder / "Pulumi.yaml").read_text()
+        called, runtime = (project.partition(f"{key}: ")[2].split()[0] for key in ("name", "runtime"))
+        variables, hosts, program = sandbox.environment, engine, ""
+        if runtime == "python":
+            program = (folder / "__main__.py").read_text()
+        else:
+            hosts, toolchains = other_languages()
+            variables = {**toolchains, **variables}
+            sdks.make_ready(folder, runtime, sdks.PLUGIN)
+        stack = Stack(folder, hosts, program, variables, called)
+        if runtime != "python":
+            (folder / "__main__.py").unlink()
         (folder / "Pulumi.yaml").write_text(project)
         return stack
 
@@ -233,6 +257,89 @@ class TestGate:
         assert stack.outputs() == {"greeting": "deployed"}
 
 
+@pytest.mark.engine
+class TestTypescript:
+    """Many customers, one component each, in TypeScript."""
+
+    def test_a_component_for_each_customer_comes_and_goes(self, make_example: MakeExample, sandbox: Sandbox) -> None:
+        """A preview shows the components; an update makes those that there are by then. Each costs one request."""
+        stack = make_example("typescript")
+        assert stack.preview(check=True).out.count("customers:index:Customer") == 6
+
+        connections = {one["id"]: one for one in sandbox.connections}
+        koyo = connections.pop("conn_koyo_slack")
+        connections["conn_novo"] = {**koyo, "id": "conn_novo", "group": {"groupRef": "novo", "groupName": "Novo"}}
+        sandbox.connections = list(connections.values())
+        stack.up(check=True)
+        assert stack.outputs()["customers"]["lumen"] == ["conn_lumen_gong", "conn_lumen_salesforce"]
+        project = "customers-typescript-dev"
+        assert parents(stack) == {one["group"]["groupRef"]: project for one in connections.values()} | {
+            key: one["group"]["groupRef"] for key, one in connections.items()
+        }
+        (gong,) = [found for found in stack.resources() if found["urn"].endswith("::conn_lumen_gong")]
+        assert gong["outputs"]["output"] == {"provider": "gong", "workspace": "lumen-clinics"}
+        assert sandbox.counts == {"list": 2}
+
+
+@pytest.mark.engine
+class TestGo:
+    """A feature that an unhealthy connection turns off, in Go."""
+
+    def test_bad_credentials_turn_the_feature_off(self, make_example: MakeExample, sandbox: Sandbox) -> None:
+        """Bad credentials and no connection at all are "off", the deployment succeeds; the pack judges what is read."""
+        stack = make_example("go")
+        customers = ("brightwater", "lumen", "aster-quill")
+        for position, customer in enumerate(customers):
+            stack.configure("--path", f"customers[{position}]", customer)
+        preview = stack.preview(check=True).out
+        assert [f'{customer}: "on"' in re.sub(" +:", ":", preview) for customer in customers] == [True, True, False]
+
+        sandbox.update("conn_lumen_salesforce", status="bad_credentials")
+        update = stack.up(*stack.pack({"no-bad-credentials": "advisory"}), check=True)
+        assert [found[:3] for found in update.violations] == [("advisory", "no-bad-credentials", "crm")]
+        assert stack.outputs() == {"crmSync": {"brightwater": "on", "lumen": "off", "aster-quill": "off"}}
+        assert sandbox.counts == {"list": 2}
+
+    def test_the_commands_make_the_sdk(self, tmp_path: Path) -> None:
+        """Those of the README, as they stand, leave a module that finds the package that the program imports."""
+        folder = tmp_path / "go"
+        shutil.copytree(EXAMPLES / "go", folder)
+        hosts, toolchains = other_languages()
+        environment = {**clean_environment(hosts), **toolchains, "PULUMI_HOME": str(tmp_path / "home")}
+        readme = (folder / "README.md").read_text()
+        commands = re.findall(r"^(?:pulumi-ampersand plugin|pulumi package|go mod) [\w ]+\w", readme, re.MULTILINE)
+        assert commands == ["pulumi-ampersand plugin install", "pulumi package add ampersand", "go mod tidy"]
+        imported = next(line for line in (folder / "main.go").read_text().split('"') if line.startswith("example.com/"))
+        for command in [*commands, f"go list {imported}"]:
+            done = subprocess.run(
+                shlex.split(command), cwd=folder, env=environment, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+        assert "replace example.com/pulumi-ampersand/sdk/go => ./sdks/ampersand" in (folder / "go.mod").read_text()
+
+
+@pytest.mark.engine
+class TestYaml:
+    """A customer's workspace, checked, in YAML."""
+
+    def test_a_workspace_is_found_and_checked(self, make_example: MakeExample, sandbox: Sandbox) -> None:
+        """It is known in the preview; refused credentials stop it with a sentence."""
+        stack = make_example("yaml")
+        stack.configure("customer", "brightwater")
+        assert 'workspace : "brightwater"' in stack.preview(check=True).out
+        stack.up(check=True)
+        assert stack.outputs() == {
+            "connection": "conn_brightwater_salesforce",
+            "workspace": "brightwater",
+            "project": sandbox.project,
+        }
+        sandbox.update("conn_brightwater_salesforce", status="bad_credentials")
+        refused = stack.preview()
+        assert refused.code != 0
+        sentence = "conn_brightwater_salesforce (salesforce, Brightwater Logistics): status bad_credentials"
+        assert any(line.endswith(sentence) for line in refused.diagnostics), refused.text
+
+
 def test_every_example_is_run_and_described() -> None:
     """Each program has a test class here; each example but the smallest says what to install and how to run it.
 
@@ -243,4 +350,7 @@ def test_every_example_is_run_and_described() -> None:
     assert {"".join(map(str.capitalize, name.split("-"))) for name in examples - {"ci"}} == tested
     for name in examples - {"gate"}:
         assert (EXAMPLES / name / "README.md").read_text().startswith("# ")
-        assert "pulumi-ampersand" in (EXAMPLES / name / "requirements.txt").read_text()
+        needs = EXAMPLES / name / "requirements.txt"
+        # Programs in other languages have the plugin.
+        commands = "pulumi-ampersand plugin install" if not needs.exists() else "pulumi-ampersand"
+        assert commands in (needs if needs.exists() else EXAMPLES / name / "README.md").read_text()

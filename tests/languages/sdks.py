@@ -12,11 +12,24 @@ import shutil
 import sys
 from pathlib import Path
 
-from engine.provision import INSTALL_SECONDS, run, unfinished
-from languages.provide import CONSTRAINTS, GENERATORS, HOSTS, NODE, hosts, kept_as, typescript_packages
+from engine.provision import BUILD_SECONDS, INSTALL_SECONDS, run, unfinished
+from languages.provide import (
+    CONSTRAINTS,
+    GENERATORS,
+    HOSTS,
+    NODE,
+    go_environment,
+    go_tool,
+    hosts,
+    kept_as,
+    typescript_packages,
+)
 
 RECIPES = Path(__file__).read_text(encoding="utf-8")
 """What is kept depends on how it is made."""
+
+PLUGIN = Path(sys.executable).with_name("pulumi-resource-ampersand")
+"""Our provider's program, whose schema is what `pulumi package add ampersand` makes an SDK of."""
 
 COMPILER = Path("typescript", "bin", "tsc")
 
@@ -168,6 +181,32 @@ def write_go_module(folder: Path, path: str, sdk: Path | None = None) -> None:
 def module_path(module: Path) -> str:
     """Gives the path of a Go module, by which programs import it."""
     return (module / "go.mod").read_text().partition("module ")[2].split()[0]
+
+
+def go_program(program: Path, source: Path) -> Path:
+    """Builds a program in Go that uses the SDK, unless that is done.
+
+    Args:
+        program: The file with the program.
+        source: A schema, or a provider's program that has one.
+
+    Returns:
+        The executable.
+
+    Raises:
+        EngineError: The SDK can't be generated, or the program can't be built.
+    """
+    sdk, text = go_sdk(source), program.read_text()
+
+    def build(fresh: Path) -> None:
+        with unfinished() as scratch:
+            shutil.copyfile(program, scratch / "main.go")
+            write_go_module(scratch, "program", sdk)
+            # The engine's own flags, so that what was compiled for it isn't compiled again.
+            command = [go_tool(), "build", "-buildvcs=false", "-ldflags=-s -w", f"-o={fresh / 'program'}", "."]
+            run(command, BUILD_SECONDS, scratch, go_environment(), f"{program.name} can't be built")
+
+    return kept_as("go-program", [RECIPES, sdk.name, text], "", build) / "program"
 
 
 def python_sdk(source: Path) -> Path:

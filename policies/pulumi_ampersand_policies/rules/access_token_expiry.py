@@ -36,7 +36,7 @@ RULE = Rule(
     title="The access token outlives what runs with it",
     severity=Severity.MEDIUM,
     enforcement=Enforcement.DISABLED,
-    remediation='Refresh it shortly before use, for example with get_access_token(refresh="ifExpired")',
+    remediation='Refresh it before use, for example by getAccessToken or get_access_token (refresh "ifExpired")',
     check=check,
     options=AccessTokenExpiry,
     applies=with_grant,

@@ -40,6 +40,8 @@ type language struct {
 	tool       string // what runs its programs
 	versioning []string
 	install    []string
+	// link says how a program comes to use an SDK that lies in a folder of its own.
+	link func(sdk, relative string) ([]string, error)
 	// generate makes the files of an SDK.
 	generate func(*pulumirpc.GeneratePackageRequest, *schema.Package, schema.ReferenceLoader) (map[string][]byte, error)
 	// dangling says whether a schema may name types of packages that can't be had.
@@ -53,7 +55,15 @@ var languages = map[string]language{
 		tool:       "node",
 		versioning: []string{"--version"},
 		install:    []string{"npm", "install"},
-		dangling:   true,
+		link: func(sdk, relative string) ([]string, error) {
+			var made struct{ Name string }
+			text, err := os.ReadFile(filepath.Join(sdk, "package.json"))
+			if err == nil {
+				err = json.Unmarshal(text, &made)
+			}
+			return []string{"npm", "pkg", "set", "dependencies." + made.Name + "=file:" + filepath.ToSlash(relative)}, err
+		},
+		dangling: true,
 		generate: func(
 			req *pulumirpc.GeneratePackageRequest, pkg *schema.Package, loader schema.ReferenceLoader,
 		) (map[string][]byte, error) {
@@ -66,6 +76,12 @@ var languages = map[string]language{
 		tool:       "go",
 		versioning: []string{"version"},
 		install:    []string{"go", "mod", "tidy"},
+		link: func(sdk, relative string) ([]string, error) {
+			text, err := os.ReadFile(filepath.Join(sdk, "go.mod"))
+			_, rest, _ := strings.Cut(string(text), "module ")
+			module, _, _ := strings.Cut(rest, "\n")
+			return []string{"go", "mod", "edit", "-replace=" + module + "=./" + filepath.ToSlash(relative)}, err
+		},
 		generate: func(
 			req *pulumirpc.GeneratePackageRequest, pkg *schema.Package, _ schema.ReferenceLoader,
 		) (map[string][]byte, error) {
@@ -152,6 +168,25 @@ func (h *host) GeneratePackage(
 		}
 	}
 	return answer, nil
+}
+
+// Link has a program use SDKs that `pulumi package add` has put into its folder.
+func (h *host) Link(ctx context.Context, req *pulumirpc.LinkRequest) (*pulumirpc.LinkResponse, error) {
+	if h.link == nil {
+		return h.UnimplementedLanguageRuntimeServer.Link(ctx, req)
+	}
+	for _, sdk := range req.Packages {
+		command, err := h.link(filepath.Join(req.Info.RootDirectory, sdk.Path), sdk.Path)
+		if err != nil {
+			return nil, err
+		}
+		cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+		cmd.Dir = req.Info.ProgramDirectory
+		if said, err := cmd.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("%s: %w: %s", strings.Join(command, " "), err, said)
+		}
+	}
+	return &pulumirpc.LinkResponse{}, nil
 }
 
 func (h *host) InstallDependencies(
