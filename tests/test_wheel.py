@@ -21,6 +21,15 @@ CONSTRAINTS = ROOT / "tests" / "constraints.txt"
 TEMPLATE = PACK / "pulumi_ampersand_policies" / "pack_template"
 
 
+BY_PLUGIN = """
+import pulumi
+
+found = pulumi.runtime.invoke("ampersand:index:getConnections", {"provider": "salesforce"}).value["connections"]
+pulumi.export("first", found[0]["id"])
+pulumi.CustomResource("ampersand:index:Connections", "all", {"connections": None})
+"""
+
+
 def lowest(folder: Path) -> Path:
     """Constraints to the lowest versions that users may have."""
     wanted = metadata.requires("pulumi-ampersand") or []
@@ -60,6 +69,7 @@ def test_holds_what_users_need_and_nothing_else(wheel: Path) -> None:
         "pulumi_ampersand/py.typed",
         "pulumi_ampersand/schemas/connections-v1.schema.json",
         "pulumi_ampersand/schemas/observations-v1.schema.json",
+        "pulumi_ampersand/schemas/package.json",
         "pulumi_ampersand/sandbox/data_sets/mixed.json",
         "pulumi_ampersand_policies/py.typed",
         "pulumi_ampersand_policies/docs/README.md",
@@ -82,7 +92,7 @@ def test_holds_what_users_need_and_nothing_else(wheel: Path) -> None:
 @pytest.mark.engine
 @pytest.mark.parametrize("versions", ["pinned", "lowest"])
 def test_is_enough_for_all_that_users_do(wheel: Path, tmp_path: Path, engine: Path, versions: str) -> None:
-    """In a new environment, the sandbox serves, a stack reads it, an initialised pack and an audit refuse it.
+    """In a new environment, the sandbox serves, stacks read it, an initialised pack and an audit refuse it.
 
     With the versions that are pinned for tests, and with the lowest that the package takes.
     """
@@ -129,6 +139,9 @@ def test_is_enough_for_all_that_users_do(wheel: Path, tmp_path: Path, engine: Pa
             preview = stack.preview(
                 "--policy-pack", str(pack), "--policy-pack-config", str(pack / "policy-config.json")
             )
+            told("plugin", "install", **stack.environment)
+            stack.write(BY_PLUGIN)
+            by_plugin = stack.preview(check=True, PULUMI_IGNORE_AMBIENT_PLUGINS="true")
             forms = [part for name in FORMATS for part in ("--format", f"{name}=audit.{name}")]
             told("audit", "--all-projects", "--save", "kept", *forms, code=1, **exports)
             told("forecast", "--input", str(Path("kept", "proj_quickstart.json")), "--days", "30", code=0)
@@ -137,6 +150,8 @@ def test_is_enough_for_all_that_users_do(wheel: Path, tmp_path: Path, engine: Pa
     assert "conn_brightwater_salesforce" in preview.out, preview.text
     assert "[mandatory] [severity: critical]  no-bad-credentials" in preview.out
     assert preview.code != 0
+    assert '"conn_brightwater_salesforce"' in by_plugin.out, by_plugin.text
+    assert by_plugin.diagnostics == []
     assert sandbox.returncode == 0
     written = {name: (tmp_path / f"audit.{name}").read_text("utf-8") for name in FORMATS}
     assert all("no-bad-credentials" in text for text in written.values())
