@@ -71,6 +71,9 @@ class Awaited:
         try:
             self._loop.run_until_complete(self.client.__aexit__(kind, error, traceback))
         finally:
+            # As asyncio.run does: generators that were given up half-way still have to end.
+            self._loop.run_until_complete(asyncio.sleep(0))
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
 
 
