@@ -139,7 +139,7 @@ def test_is_enough_for_all_that_users_do(wheel: Path, tmp_path: Path, engine: Pa
             preview = stack.preview(
                 "--policy-pack", str(pack), "--policy-pack-config", str(pack / "policy-config.json")
             )
-            told("plugin", "install", **stack.environment)
+            told("plugin", "install", code=0, **stack.environment)
             stack.write(BY_PLUGIN)
             by_plugin = stack.preview(check=True, PULUMI_IGNORE_AMBIENT_PLUGINS="true")
             forms = [part for name in FORMATS for part in ("--format", f"{name}=audit.{name}")]
