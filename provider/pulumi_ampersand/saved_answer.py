@@ -14,7 +14,9 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -173,9 +175,8 @@ class AnswerFile:
         Raises:
             OSError: It can't be read, or isn't what it was.
         """
-        part = bytearray(max(0, min(end, self.size) - begin))
-        self.read_into(memoryview(part), begin)
-        return bytes(part)
+        with self._at(begin) as file:
+            return file.read(end - begin)
 
     def read_into(self, memory: memoryview, begin: int) -> None:
         """Fill memory with the bytes from a place on, of which there must be so many.
@@ -183,14 +184,20 @@ class AnswerFile:
         Raises:
             OSError: See `part`.
         """
-        with self._path.open("rb", buffering=0) as file:
-            same = self._state_of(os.fstat(file.fileno())) == self._state
+        with self._at(begin) as file:
+            if file.readinto(memory) != len(memory):
+                raise self._changed()
+
+    @contextmanager
+    def _at(self, begin: int) -> Iterator[BufferedReader]:
+        with self._path.open("rb") as file:
+            if self._state_of(os.fstat(file.fileno())) != self._state:
+                raise self._changed()
             file.seek(begin)
-            while same and memory:
-                got = file.readinto(memory)
-                same, memory = bool(got), memory[got:]
-        if not same:
-            raise OSError(errno.ESTALE, "it was changed while it was judged; run the command again", str(self._path))
+            yield file
+
+    def _changed(self) -> OSError:
+        return OSError(errno.ESTALE, "it was changed while it was judged; run the command again", str(self._path))
 
 
 _BETWEEN: Final = re.compile(rb"\}\s*,\s*\{")
